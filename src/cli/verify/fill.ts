@@ -1,0 +1,35 @@
+/**
+ * The rule by which reference inputs and weights are made from their names, so that none need be stored:
+ * seed = FNV-1a of the name; x_i = murmur3 finalizer of seed + i * 0x9E3779B9 (mod 2^32); u_i = x_i / 2^32.
+ */
+
+export function fnv1a(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
+}
+
+function bits(seed: number, index: number): number {
+  // The index may exceed 32 bits only far beyond any tensor here; Math.imul keeps the product modulo 2^32.
+  let t = (seed + Math.imul(index, 0x9e3779b9)) >>> 0;
+  t ^= t >>> 16;
+  t = Math.imul(t, 0x85ebca6b);
+  t ^= t >>> 13;
+  t = Math.imul(t, 0xc2b2ae35);
+  t ^= t >>> 16;
+  return t >>> 0;
+}
+
+/** `count` values uniform in [lo, hi), rounded to float32. */
+export function fill(name: string, count: number, lo: number, hi: number): Float32Array {
+  const seed = fnv1a(name);
+  const out = new Float32Array(count);
+  for (let i = 0; i < count; i++) out[i] = lo + (hi - lo) * (bits(seed, i) / 2 ** 32);
+  return out;
+}
+
+/** `count` integers uniform in 0 .. below - 1. */
+export function fillInteger(name: string, count: number, below: number): number[] {
+  const seed = fnv1a(name);
+  return Array.from({ length: count }, (_, i) => Math.floor((bits(seed, i) / 2 ** 32) * below));
+}

@@ -1,0 +1,88 @@
+/**
+ * The contract of an engine: list the devices that are really there, compile a program for one, run it, let it go.
+ *
+ * plain.ts runs the float64 definitions (for tests), node.ts and web.ts run ONNX Runtime. One suite of tests runs for all
+ * (test/engine-contract.ts).
+ */
+import { InputError } from '../errors.ts';
+import type { Lowerings } from '../program/index.ts';
+import type { Program } from '../program/program.ts';
+import type { Tensor } from '../tensor.ts';
+
+export type DeviceName = 'cpu' | 'cuda' | 'webgpu' | 'wasm';
+
+export interface DeviceReport {
+  readonly device: DeviceName;
+  readonly available: boolean;
+  /** What it is; or what is missing and how to get it. */
+  readonly detail: string;
+}
+
+export interface CompileOptions {
+  /** Default: the first device that is available, in the order of `devices()`. */
+  readonly device?: DeviceName;
+  /** Threads of one operator. Default: the machine's cores (browser: 1 unless the page is cross-origin isolated). */
+  readonly threads?: number;
+  /** How far ONNX Runtime may rewrite the graph. Default: all. */
+  readonly optimization?: 'none' | 'basic' | 'extended' | 'all';
+  /** Keep freed memory for the next run: faster, and the process holds its peak. Default: false. */
+  readonly memoryArena?: boolean;
+  /** Let idle threads spin between operators: faster alone, wasteful on a shared machine. Default: false. */
+  readonly spinning?: boolean;
+  /** Which rewrites may be applied before emission. Default: all that pay on the device. */
+  readonly lowerings?: Partial<Lowerings>;
+}
+
+export type Feeds = ReadonlyMap<string, Tensor>;
+
+export interface Executable {
+  readonly device: DeviceName;
+  readonly program: Program;
+  /**
+   * Runs once. The tensors returned are the executable's own buffers: the next run overwrites them.
+   * @throws Error when an input is missing or has another shape or type than the program declares
+   */
+  run(feeds: Feeds): Promise<Map<string, Tensor<'float32'>>>;
+  dispose(): Promise<void>;
+}
+
+export interface Engine {
+  readonly name: string;
+  /** Best first. */
+  devices(): Promise<readonly DeviceReport[]>;
+  /** @throws InputError when the device is not there, saying what is missing and how to get it */
+  compile(program: Program, weights: ReadonlyMap<string, Tensor>, options?: CompileOptions): Promise<Executable>;
+}
+
+/** The device asked for, or the best one there is. @throws InputError */
+export function chooseDevice(reports: readonly DeviceReport[], wanted: DeviceName | undefined): DeviceName {
+  if (wanted === undefined) {
+    const best = reports.find((report) => report.available);
+    if (!best) throw new InputError('This engine has no device at all on this machine.');
+    return best.device;
+  }
+  const report = reports.find(({ device }) => device === wanted);
+  const there = reports.filter(({ available }) => available).map(({ device }) => device);
+  const instead = `Available here: ${there.join(', ')}.`;
+  if (!report) throw new InputError(`There is no device '${wanted}' in this engine. ${instead}`);
+  if (!report.available) throw new InputError(`The device '${wanted}' is not available: ${report.detail} ${instead}`);
+  return wanted;
+}
+
+/** @throws Error naming the first input that is missing, superfluous or of another shape or type */
+export function checkFeeds(program: Program, feeds: Feeds): void {
+  for (const { name, shape, dtype } of program.inputs) {
+    const fed = feeds.get(name);
+    if (!fed) throw new Error(`input '${name}' of program ${program.name} is missing`);
+    if (fed.dtype !== dtype || fed.shape.length !== shape.length || fed.shape.some((n, axis) => n !== shape[axis])) {
+      throw new Error(
+        `input '${name}' of program ${program.name} is ${fed.dtype} [${fed.shape}], declared ${dtype} [${shape}]`,
+      );
+    }
+  }
+  for (const name of feeds.keys()) {
+    if (!program.inputs.some((input) => input.name === name)) {
+      throw new Error(`program ${program.name} has no input '${name}'`);
+    }
+  }
+}

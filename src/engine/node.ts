@@ -1,0 +1,113 @@
+/**
+ * ONNX Runtime in Node: CPU everywhere, CUDA where its libraries are installed, WebGPU where there is a GPU.
+ *
+ * One session at a time in one process is the safe way; several sessions in worker threads have crashed processes.
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import * as ort from 'onnxruntime-node';
+import { encodeModel } from '../onnx/index.ts';
+import { emit, foldParameters, lower } from '../program/index.ts';
+import { elementCount, type Tensor } from '../tensor.ts';
+import { type CompileOptions, checkFeeds, chooseDevice, type DeviceReport, type Engine } from './engine.ts';
+
+function cudaReport(): DeviceReport {
+  const libraries = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
+  const provider = join(libraries, 'bin', 'napi-v6', process.platform, process.arch, 'libonnxruntime_providers_cuda.so');
+  const supported = ort.listSupportedBackends().some(({ name }) => name === 'cuda');
+  if (!supported) {
+    return { device: 'cuda', available: false, detail: 'ONNX Runtime for Node offers CUDA on Linux x64 and Windows x64 only.' };
+  }
+  if (process.platform === 'linux' && !existsSync(provider)) {
+    const how = 'Run `npm rebuild onnxruntime-node --onnxruntime-node-install=cuda12` (downloads about 300 MB) on a machine with CUDA 12 and cuDNN 9.';
+    return { device: 'cuda', available: false, detail: `ONNX Runtime's CUDA library is not installed. ${how}` };
+  }
+  return { device: 'cuda', available: true, detail: 'NVIDIA GPU through CUDA 12' };
+}
+
+let webgpuReport: Promise<DeviceReport> | undefined;
+
+/** The only way to learn whether a GPU can be used is to make a session; it throws within milliseconds when not. */
+function probeWebgpu(): Promise<DeviceReport> {
+  webgpuReport ??= (async (): Promise<DeviceReport> => {
+    const one = { name: 'x', dtype: 'float32', shape: [1] } as const;
+    const model = encodeModel({
+      graphName: 'probe',
+      opset: 18,
+      nodes: [{ type: 'Neg', domain: '', name: 'y', inputs: ['x'], outputs: ['y'], attributes: {} }],
+      initializers: [],
+      inputs: [one],
+      outputs: [{ ...one, name: 'y' }],
+      metadata: {},
+    });
+    try {
+      const session = await ort.InferenceSession.create(model, { executionProviders: ['webgpu'], logSeverityLevel: 4 });
+      await session.release();
+      return { device: 'webgpu', available: true, detail: 'GPU through WebGPU (Dawn)' };
+    } catch {
+      const detail = 'no GPU with a Vulkan, Metal or Direct3D 12 driver was found; install the driver of your GPU.';
+      return { device: 'webgpu', available: false, detail };
+    }
+  })();
+  return webgpuReport;
+}
+
+export const nodeEngine: Engine = {
+  name: 'ONNX Runtime for Node',
+
+  async devices() {
+    const cpu: DeviceReport = { device: 'cpu', available: true, detail: `${availableParallelism()} threads` };
+    const [cuda, webgpu] = [cudaReport(), await probeWebgpu()];
+    // WebGPU is not chosen by itself: on machines with a small GPU it is slower than the CPU.
+    return cuda.available ? [cuda, cpu, webgpu] : [cpu, cuda, webgpu];
+  },
+
+  async compile(program, weights, options: CompileOptions = {}) {
+    const reports = options.device === 'cpu' ? [{ device: 'cpu', available: true, detail: '' } as const] : await this.devices();
+    const device = chooseDevice(reports, options.device);
+    const lowered = foldParameters(lower(program, device, options.lowerings), weights);
+    let model: Uint8Array | undefined = encodeModel(emit(lowered.program, lowered.weights));
+    const session = await ort.InferenceSession.create(model, {
+      executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
+      intraOpNumThreads: options.threads ?? availableParallelism(),
+      interOpNumThreads: 1,
+      executionMode: 'sequential',
+      graphOptimizationLevel: options.optimization === 'none' ? 'disabled' : (options.optimization ?? 'all'),
+      enableCpuMemArena: options.memoryArena ?? false,
+      enableMemPattern: options.memoryArena ?? false,
+      logSeverityLevel: 3,
+      extra: { session: { intra_op: { allow_spinning: options.spinning ? '1' : '0' } } },
+    });
+    model = undefined;
+
+    const outputs: Record<string, ort.Tensor> = {};
+    const results = new Map<string, Tensor<'float32'>>();
+    for (const [name, { shape }] of program.outputs) {
+      const data = new Float32Array(elementCount(shape));
+      outputs[name] = new ort.Tensor('float32', data, shape);
+      results.set(name, { dtype: 'float32', shape, data });
+    }
+    let disposed = false;
+    return {
+      device,
+      program,
+      async run(feeds) {
+        if (disposed) throw new Error('this executable has been disposed of');
+        checkFeeds(program, feeds);
+        const inputs: Record<string, ort.Tensor> = {};
+        for (const [name, value] of feeds) {
+          inputs[name] = new ort.Tensor(value.dtype as 'float32', value.data as Float32Array, value.shape);
+        }
+        await session.run(inputs, outputs);
+        return results;
+      },
+      async dispose() {
+        if (disposed) return;
+        disposed = true;
+        await session.release();
+      },
+    };
+  },
+};

@@ -1,0 +1,106 @@
+/**
+ * A program as an ONNX model: each operator writes its own nodes; parameters become initializers.
+ */
+import type { OnnxInitializer, OnnxModel, OnnxNode } from '../onnx/index.ts';
+import { bytesOf, sameShape, showShape, type Tensor } from '../tensor.ts';
+import type { OnnxEmitter } from './operator.ts';
+import { type Program, usedParameters, type Value } from './program.ts';
+
+/** LayerNormalization needs 17, reductions with axes as an input 18. */
+const opset = 18;
+
+/**
+ * @param weights parameters by name; a parameter that is not among them becomes an input of the graph
+ * @throws Error when a weight has another shape than its parameter
+ */
+export function emit(
+  program: Program,
+  weights: ReadonlyMap<string, Tensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): OnnxModel {
+  const nodes: OnnxNode[] = [];
+  const initializers = new Map<string, OnnxInitializer>();
+  const names = new Map<Value, string>();
+  const inputs = program.inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape }));
+  const outputNames = new Map<Value, string>();
+  for (const [name, value] of program.outputs) if (!outputNames.has(value)) outputNames.set(value, name);
+
+  const initializer = (name: string, value: Tensor) => {
+    initializers.set(name, { name, dtype: value.dtype, shape: value.shape, bytes: bytesOf(value) });
+    return name;
+  };
+
+  for (const value of program.inputs) names.set(value, value.name);
+  for (const value of usedParameters(program)) {
+    const weight = weights.get(value.name);
+    names.set(value, value.name);
+    if (!weight) {
+      inputs.push({ name: value.name, dtype: value.dtype, shape: value.shape });
+      continue;
+    }
+    if (!sameShape(weight.shape, value.shape) || weight.dtype !== value.dtype) {
+      throw new Error(
+        `weight ${value.name} is ${weight.dtype} ${showShape(weight.shape)}, the program wants ${value.dtype} ${showShape(value.shape)}`,
+      );
+    }
+    initializer(value.name, weight);
+  }
+
+  const nameOf = (value: Value): string => {
+    const known = names.get(value);
+    if (known !== undefined) return known;
+    if (value.kind !== 'constant') throw new Error('a value is read before it is written');
+    const name = initializer(`constant_${initializers.size}`, value.value);
+    names.set(value, name);
+    return name;
+  };
+
+  program.operations.forEach((operation, index) => {
+    // The last node that an operator writes carries the operation's name; earlier ones count up from it.
+    const stem = `${operation.scope === '' ? '' : `${operation.scope}/`}${operation.operator.name}_${index}`;
+    let written = 0;
+    const emitter: OnnxEmitter = {
+      node(type, nodeInputs, attributes = {}) {
+        const name = written++ === 0 ? stem : `${stem}_${written}`;
+        nodes.push({ type, domain: '', name, inputs: [...nodeInputs], outputs: [name], attributes });
+        return name;
+      },
+      int64s(values) {
+        return initializer(`int64_${values.join('_')}`, {
+          dtype: 'int64',
+          shape: [values.length],
+          data: BigInt64Array.from(values, BigInt),
+        });
+      },
+    };
+    const result = operation.operator.onnx(emitter, operation.inputs.map(nameOf), {
+      types: operation.inputs,
+      shape: operation.shape,
+      attributes: operation.attributes,
+    });
+    names.set(operation, result);
+  });
+
+  const outputs = [...program.outputs].map(([name, value]) => {
+    // Names of outputs are the user's; a copy node would cost a pass, so the writing node is renamed when it can be.
+    const written = nameOf(value);
+    if (value.kind === 'operation' && outputNames.get(value) === name) {
+      renameOutput(nodes, written, name);
+      names.set(value, name);
+    } else {
+      nodes.push({ type: 'Identity', domain: '', name: `output_${name}`, inputs: [written], outputs: [name], attributes: {} });
+    }
+    return { name, dtype: value.dtype, shape: value.shape };
+  });
+
+  return { graphName: program.name, opset, nodes, initializers: [...initializers.values()], inputs, outputs, metadata };
+}
+
+function renameOutput(nodes: OnnxNode[], from: string, to: string): void {
+  const rename = (name: string) => (name === from ? to : name);
+  nodes.forEach((node, index) => {
+    if (node.inputs.includes(from) || node.outputs.includes(from)) {
+      nodes[index] = { ...node, inputs: node.inputs.map(rename), outputs: node.outputs.map(rename) };
+    }
+  });
+}

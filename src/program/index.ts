@@ -1,0 +1,46 @@
+/** Tensor programs: build, print, check, lower, emit, evaluate. */
+export { check } from './check.ts';
+export { emit } from './emit.ts';
+export { evaluate } from './evaluate.ts';
+export type { AttributeValue, Attributes, OnnxEmitter, Operator, OperatorCost, Reference, TensorType } from './operator.ts';
+export {
+  add,
+  divide,
+  leakyRelu,
+  maximum,
+  multiply,
+  sigmoid,
+  sqrt,
+  subtract,
+} from './operators/arithmetic.ts';
+export { convolution, transposedConvolution } from './operators/convolution.ts';
+export { operators } from './operators/index.ts';
+export { matmul } from './operators/matmul.ts';
+export { concatenate, pad, reshape, slice, transpose, transposeLast } from './operators/movement.ts';
+export { batchNormalization, instanceNormalization, layerNormalization } from './operators/normalization.ts';
+export { l2Norm, mean, sum } from './operators/reduction.ts';
+export { softmax } from './operators/softmax.ts';
+export { type Folded, foldParameters } from './passes/foldParameters.ts';
+export { type Lowerings, lower, type Target } from './passes/lower.ts';
+export { print } from './print.ts';
+export {
+  alias,
+  apply,
+  buildProgram,
+  type Constant,
+  constant,
+  filled,
+  type Initializer,
+  type Input,
+  input,
+  type Operation,
+  type Parameter,
+  type Program,
+  parameter,
+  ShapeError,
+  scope,
+  tap,
+  usedParameters,
+  type Value,
+  withOutputs,
+} from './program.ts';

@@ -1,0 +1,244 @@
+/**
+ * Convolutions over any number of spatial axes. x: [n, c, spatial..]; weight: [o, c / groups, kernel..].
+ *
+ *   y[n, o, p] = bias[o] + sum over c, t of weight[o, c, t] * x[n, c, p * stride + t * dilation - padBegin]
+ *
+ * The transposed convolution is the adjoint of the same map: weight [c, o / groups, kernel..] (PyTorch's layout), output
+ * length (n - 1) * stride + kernel - padBegin - padEnd.
+ */
+import { elementCount, type Shape, showShape, stridesOf } from '../../tensor.ts';
+import { operator, type Reference, type TensorType } from '../operator.ts';
+import { apply, type Value } from '../program.ts';
+
+export interface ConvolutionAttributes extends Record<string, number | readonly number[]> {
+  strides: readonly number[];
+  dilations: readonly number[];
+  padsBegin: readonly number[];
+  padsEnd: readonly number[];
+  groups: number;
+}
+
+export interface TransposedConvolutionAttributes extends Record<string, number | readonly number[]> {
+  strides: readonly number[];
+  padsBegin: readonly number[];
+  padsEnd: readonly number[];
+  groups: number;
+}
+
+function checkRanks([x, weight, bias]: readonly TensorType[], outputs: number, spatialAttributes: number): void {
+  if (x.shape.length < 3) throw new Error('the input needs the axes [n, c, spatial..]');
+  if (weight.shape.length !== x.shape.length) {
+    throw new Error(`the weight has ${weight.shape.length} axes and the input ${x.shape.length}`);
+  }
+  if (spatialAttributes !== x.shape.length - 2) {
+    throw new Error(`strides and pads are for ${spatialAttributes} spatial axes, the input has ${x.shape.length - 2}`);
+  }
+  if (bias && (bias.shape.length !== 1 || bias.shape[0] !== outputs)) {
+    throw new Error(`the bias is ${showShape(bias.shape)}, not ${outputs}`);
+  }
+}
+
+function convolutionShape(inputs: readonly TensorType[], a: ConvolutionAttributes): Shape {
+  const [x, weight] = inputs;
+  checkRanks(inputs, weight.shape[0], a.strides.length);
+  if (weight.shape[1] * a.groups !== x.shape[1] || weight.shape[0] % a.groups !== 0) {
+    throw new Error(
+      `the input has ${x.shape[1]} channels, the weight ${showShape(weight.shape)} in ${a.groups} groups takes ${weight.shape[1] * a.groups}`,
+    );
+  }
+  const spatial = x.shape.slice(2).map((length, axis) => {
+    const reach = (weight.shape[axis + 2] - 1) * a.dilations[axis] + 1;
+    const out = Math.floor((length + a.padsBegin[axis] + a.padsEnd[axis] - reach) / a.strides[axis]) + 1;
+    if (out < 1) throw new Error(`the kernel reaches over ${reach} voxels, spatial axis ${axis} has only ${length}`);
+    return out;
+  });
+  return [x.shape[0], weight.shape[0], ...spatial];
+}
+
+/** Calls `visit(flat index, coordinates)` for every point of a grid, in C order. */
+function eachPoint(shape: Shape, visit: (flat: number, at: readonly number[]) => void): void {
+  const at = new Array<number>(shape.length).fill(0);
+  const count = elementCount(shape);
+  for (let flat = 0; flat < count; flat++) {
+    visit(flat, at);
+    for (let axis = shape.length - 1; axis >= 0 && ++at[axis] === shape[axis]; axis--) at[axis] = 0;
+  }
+}
+
+/**
+ * The pairs (input voxel, output voxel, tap) that a strided, dilated, padded kernel connects: for each tap a list of
+ * flat offsets. Convolution gathers along them, its adjoint scatters along them.
+ */
+function connections(
+  inputGrid: Shape,
+  outputGrid: Shape,
+  kernel: Shape,
+  a: { strides: readonly number[]; dilations: readonly number[]; padsBegin: readonly number[] },
+): { from: Int32Array; to: Int32Array }[] {
+  const inputStrides = stridesOf(inputGrid);
+  const taps: { from: Int32Array; to: Int32Array }[] = [];
+  eachPoint(kernel, (_, tap) => {
+    const from: number[] = [];
+    const to: number[] = [];
+    eachPoint(outputGrid, (flat, at) => {
+      let offset = 0;
+      for (let axis = 0; axis < at.length; axis++) {
+        const position = at[axis] * a.strides[axis] + tap[axis] * a.dilations[axis] - a.padsBegin[axis];
+        if (position < 0 || position >= inputGrid[axis]) return;
+        offset += position * inputStrides[axis];
+      }
+      from.push(offset);
+      to.push(flat);
+    });
+    taps.push({ from: Int32Array.from(from), to: Int32Array.from(to) });
+  });
+  return taps;
+}
+
+function addBias(out: Float64Array, shape: Shape, bias: Reference | undefined): Float64Array {
+  if (!bias) return out;
+  const voxels = elementCount(shape.slice(2));
+  for (let block = 0; block < shape[0] * shape[1]; block++) {
+    const value = bias.data[block % shape[1]];
+    for (let i = block * voxels; i < (block + 1) * voxels; i++) out[i] += value;
+  }
+  return out;
+}
+
+const kernelShapeOf = (weight: TensorType) => weight.shape.slice(2);
+
+export const convolutionOperator = operator<ConvolutionAttributes>({
+  name: 'convolution',
+  shape: convolutionShape,
+  onnx: (emit, inputs, { types, attributes: a }) =>
+    emit.node('Conv', inputs, {
+      kernel_shape: { ints: kernelShapeOf(types[1]) },
+      strides: { ints: a.strides },
+      dilations: { ints: a.dilations },
+      pads: { ints: [...a.padsBegin, ...a.padsEnd] },
+      group: { int: a.groups },
+    }),
+  reference: ([x, weight, bias], a, shape) => {
+    const [n, channels, ...inputGrid] = x.shape;
+    const [, outputs, ...outputGrid] = shape;
+    const perGroup = channels / a.groups;
+    const outputsPerGroup = outputs / a.groups;
+    const inputVoxels = elementCount(inputGrid);
+    const outputVoxels = elementCount(outputGrid);
+    const taps = connections(inputGrid, outputGrid, weight.shape.slice(2), a);
+    const out = new Float64Array(elementCount(shape));
+    for (let item = 0; item < n; item++) {
+      for (let o = 0; o < outputs; o++) {
+        const target = (item * outputs + o) * outputVoxels;
+        const firstChannel = Math.floor(o / outputsPerGroup) * perGroup;
+        for (let c = 0; c < perGroup; c++) {
+          const source = (item * channels + firstChannel + c) * inputVoxels;
+          for (let t = 0; t < taps.length; t++) {
+            const factor = weight.data[(o * perGroup + c) * taps.length + t];
+            const { from, to } = taps[t];
+            for (let i = 0; i < from.length; i++) out[target + to[i]] += factor * x.data[source + from[i]];
+          }
+        }
+      }
+    }
+    return addBias(out, shape, bias);
+  },
+  cost: ([, weight], shape) => ({
+    kind: 'convolution',
+    multiplyAdds: elementCount(shape) * elementCount(weight.shape.slice(1)),
+  }),
+});
+
+export const transposedConvolutionOperator = operator<TransposedConvolutionAttributes>({
+  name: 'transposedConvolution',
+  shape: (inputs, a) => {
+    const [x, weight] = inputs;
+    const outputs = weight.shape[1] * a.groups;
+    checkRanks(inputs, outputs, a.strides.length);
+    if (weight.shape[0] !== x.shape[1] || weight.shape[0] % a.groups !== 0) {
+      throw new Error(`the input has ${x.shape[1]} channels, the weight ${showShape(weight.shape)} takes ${weight.shape[0]}`);
+    }
+    const spatial = x.shape
+      .slice(2)
+      .map((length, i) => (length - 1) * a.strides[i] + weight.shape[i + 2] - a.padsBegin[i] - a.padsEnd[i]);
+    return [x.shape[0], outputs, ...spatial];
+  },
+  onnx: (emit, inputs, { types, attributes: a }) =>
+    emit.node('ConvTranspose', inputs, {
+      kernel_shape: { ints: kernelShapeOf(types[1]) },
+      strides: { ints: a.strides },
+      pads: { ints: [...a.padsBegin, ...a.padsEnd] },
+      group: { int: a.groups },
+    }),
+  reference: ([x, weight, bias], a, shape) => {
+    const [n, channels, ...inputGrid] = x.shape;
+    const [, outputs, ...outputGrid] = shape;
+    const perGroup = channels / a.groups;
+    const outputsPerGroup = outputs / a.groups;
+    const inputVoxels = elementCount(inputGrid);
+    const outputVoxels = elementCount(outputGrid);
+    // The adjoint walks the same pairs from the other end: here the small grid is what a convolution would produce.
+    const dilations = a.strides.map(() => 1);
+    const taps = connections(outputGrid, inputGrid, weight.shape.slice(2), { ...a, dilations });
+    const out = new Float64Array(elementCount(shape));
+    for (let item = 0; item < n; item++) {
+      for (let c = 0; c < channels; c++) {
+        const source = (item * channels + c) * inputVoxels;
+        const firstOutput = Math.floor(c / perGroup) * outputsPerGroup;
+        for (let o = 0; o < outputsPerGroup; o++) {
+          const target = (item * outputs + firstOutput + o) * outputVoxels;
+          for (let t = 0; t < taps.length; t++) {
+            const factor = weight.data[(c * outputsPerGroup + o) * taps.length + t];
+            const { from, to } = taps[t];
+            for (let i = 0; i < from.length; i++) out[target + from[i]] += factor * x.data[source + to[i]];
+          }
+        }
+      }
+    }
+    return addBias(out, shape, bias);
+  },
+  cost: ([x, weight]) => ({
+    kind: 'transposedConvolution',
+    multiplyAdds: elementCount(x.shape) * elementCount(weight.shape.slice(1)),
+  }),
+});
+
+export interface ConvolutionOptions {
+  strides?: readonly number[];
+  dilations?: readonly number[];
+  /** The same number before and after each axis, or both lists. */
+  pads?: readonly number[];
+  padsBegin?: readonly number[];
+  padsEnd?: readonly number[];
+  groups?: number;
+}
+
+function perAxis(x: Value, given: readonly number[] | undefined, otherwise: number): readonly number[] {
+  return given ?? new Array<number>(Math.max(x.shape.length - 2, 0)).fill(otherwise);
+}
+
+export function convolution(x: Value, weight: Value, bias: Value | undefined, options: ConvolutionOptions = {}) {
+  const attributes: ConvolutionAttributes = {
+    strides: perAxis(x, options.strides, 1),
+    dilations: perAxis(x, options.dilations, 1),
+    padsBegin: perAxis(x, options.padsBegin ?? options.pads, 0),
+    padsEnd: perAxis(x, options.padsEnd ?? options.pads, 0),
+    groups: options.groups ?? 1,
+  };
+  return apply(convolutionOperator, bias ? [x, weight, bias] : [x, weight], attributes);
+}
+
+export function transposedConvolution(
+  x: Value,
+  weight: Value,
+  bias: Value | undefined,
+  options: Omit<ConvolutionOptions, 'dilations'> = {},
+) {
+  const attributes: TransposedConvolutionAttributes = {
+    strides: perAxis(x, options.strides, 1),
+    padsBegin: perAxis(x, options.padsBegin ?? options.pads, 0),
+    padsEnd: perAxis(x, options.padsEnd ?? options.pads, 0),
+    groups: options.groups ?? 1,
+  };
+  return apply(transposedConvolutionOperator, bias ? [x, weight, bias] : [x, weight], attributes);
+}

@@ -1,0 +1,37 @@
+/**
+ * All operators. The list is what tests walk through: every operator here is compared with its plain loops on each engine.
+ */
+import type { Operator } from '../operator.ts';
+import * as arithmetic from './arithmetic.ts';
+import * as convolution from './convolution.ts';
+import * as matmul from './matmul.ts';
+import * as movement from './movement.ts';
+import * as normalization from './normalization.ts';
+import * as reduction from './reduction.ts';
+import * as softmax from './softmax.ts';
+
+export const operators: readonly Operator[] = [
+  arithmetic.addOperator,
+  arithmetic.subtractOperator,
+  arithmetic.multiplyOperator,
+  arithmetic.divideOperator,
+  arithmetic.maximumOperator,
+  arithmetic.sqrtOperator,
+  arithmetic.sigmoidOperator,
+  arithmetic.leakyReluOperator,
+  matmul.matmulOperator,
+  convolution.convolutionOperator,
+  convolution.transposedConvolutionOperator,
+  normalization.layerNormalizationOperator,
+  normalization.instanceNormalizationOperator,
+  normalization.batchNormalizationOperator,
+  softmax.softmaxOperator,
+  reduction.sumOperator,
+  reduction.meanOperator,
+  reduction.l2NormOperator,
+  movement.reshapeOperator,
+  movement.transposeOperator,
+  movement.sliceOperator,
+  movement.concatenateOperator,
+  movement.padOperator,
+];

@@ -1,0 +1,43 @@
+/**
+ * Softmax over one axis: exp(x - max) / sum exp(x - max).
+ */
+import { elementCount, type Shape } from '../../tensor.ts';
+import { operator } from '../operator.ts';
+import { apply, type Value } from '../program.ts';
+
+function checkAxis(shape: Shape, axis: number): void {
+  if (!Number.isInteger(axis) || axis < 0 || axis >= shape.length) {
+    throw new Error(`axis ${axis} is none of the ${shape.length} axes`);
+  }
+}
+
+export const softmaxOperator = operator<{ axis: number }>({
+  name: 'softmax',
+  shape: ([x], { axis }) => {
+    checkAxis(x.shape, axis);
+    return x.shape;
+  },
+  onnx: (emit, inputs, { attributes }) => emit.node('Softmax', inputs, { axis: { int: attributes.axis } }),
+  reference: ([x], { axis }) => {
+    const length = x.shape[axis];
+    const inner = elementCount(x.shape.slice(axis + 1));
+    const outer = elementCount(x.shape.slice(0, axis));
+    const out = new Float64Array(x.data.length);
+    for (let o = 0; o < outer; o++) {
+      for (let i = 0; i < inner; i++) {
+        const start = o * length * inner + i;
+        let largest = -Infinity;
+        for (let k = 0; k < length; k++) largest = Math.max(largest, x.data[start + k * inner]);
+        let sum = 0;
+        for (let k = 0; k < length; k++) sum += out[start + k * inner] = Math.exp(x.data[start + k * inner] - largest);
+        for (let k = 0; k < length; k++) out[start + k * inner] /= sum;
+      }
+    }
+    return out;
+  },
+  cost: undefined,
+});
+
+/** @param axis may be negative, counted from the end. */
+export const softmax = (x: Value, axis: number) =>
+  apply(softmaxOperator, [x], { axis: axis < 0 ? axis + x.shape.length : axis });
