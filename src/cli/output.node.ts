@@ -1,0 +1,128 @@
+/**
+ * Output that appears whole or not at all: it is written beside its place under a temporary name and renamed when it is
+ * complete. And the question, asked before hours of work and not after them, whether a folder can be written.
+ */
+import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { InputError, ResourceError } from '../errors.ts';
+
+/** Temporaries of this process that are not renamed yet; they go when the process ends, however it ends. */
+const unfinished = new Set<string>();
+
+process.on('exit', () => {
+  for (const path of unfinished) rmSync(path, { force: true });
+});
+
+/**
+ * Writes a file whole: after an error, of the disk or of whatever makes the chunks, the old file (or none) is there as
+ * before. A device or a pipe, such as /dev/stdout, has no old content to keep and is written directly.
+ * @throws InputError where the path cannot be written, ResourceError where the disk is full
+ */
+export async function writeWhole(
+  path: string,
+  content: Uint8Array | string | Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const chunks =
+    typeof content === 'string'
+      ? [new TextEncoder().encode(content)]
+      : ArrayBuffer.isView(content)
+        ? [content]
+        : content;
+  let bytes = 0;
+  // Only the file system's own complaints about this path become sentences; what makes the chunks has its own errors.
+  const attempt = async <T>(step: Promise<T>): Promise<T> => {
+    try {
+      return await step;
+    } catch (error) {
+      throw await explain(error, path, bytes);
+    }
+  };
+  // A link stays a link: what it points to is replaced.
+  const place = await realpath(path).catch(() => path);
+  const present = await stat(place).catch(() => undefined);
+  if (present?.isDirectory()) throw new InputError(`cannot write ${path}: it is a folder; name a file in it`);
+  const direct = present !== undefined && !present.isFile();
+  const target = direct ? place : temporaryIn(dirname(place), basename(place));
+  if (!direct) unfinished.add(target);
+  try {
+    const file = await attempt(open(target, direct ? 'w' : 'wx'));
+    try {
+      for await (const chunk of chunks) {
+        bytes += chunk.byteLength;
+        await attempt(file.writeFile(chunk));
+      }
+      if (!direct) await attempt(file.sync());
+    } finally {
+      await file.close();
+    }
+    if (!direct) await attempt(rename(target, place));
+  } finally {
+    if (!direct) {
+      await rm(target, { force: true }).catch(() => undefined);
+      unfinished.delete(target);
+    }
+  }
+}
+
+/**
+ * Makes sure, before long work, that files can be written into a folder: creates it if its parent exists, and tries.
+ * @throws InputError or ResourceError, with one sentence that says why not
+ */
+export async function prepareOutputFolder(folder: string): Promise<void> {
+  const trial = temporaryIn(folder, 'trial');
+  try {
+    const present = await stat(folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+    });
+    if (present && !present.isDirectory()) {
+      throw new InputError(`cannot write into ${folder}: it is a file, not a folder`);
+    }
+    if (!present) await mkdir(folder);
+    await (await open(trial, 'wx')).close();
+    await rm(trial);
+  } catch (error) {
+    throw await explain(error, join(folder, '/'), 0);
+  }
+}
+
+/** A free name beside the final one; cut, because the final name may be as long as names can be. */
+function temporaryIn(folder: string, name: string): string {
+  return join(folder, `.${name.slice(0, 40)}.${randomUUID().slice(0, 8)}.tmp`);
+}
+
+/** The reason, in a sentence, why a path could not be written; errors that are none of the file system's pass as they are. */
+async function explain(error: unknown, path: string, bytes: number): Promise<unknown> {
+  const code = error instanceof Error && 'syscall' in error ? (error as NodeJS.ErrnoException).code : undefined;
+  if (code === undefined) return error;
+  const cannot = `cannot write ${path}: `;
+  const parent = dirname(path);
+  switch (code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new ResourceError(
+        `${cannot}the disk has no room for its ${bytes} bytes; free some there, or choose another place`,
+        { cause: error },
+      );
+    case 'EROFS':
+      return new InputError(`${cannot}the file system is read-only; choose another place`, { cause: error });
+    case 'EACCES':
+    case 'EPERM':
+      return new InputError(`${cannot}there is no permission to; choose another place, or ask for the right to write`, {
+        cause: error,
+      });
+    case 'ENOTDIR':
+      return new InputError(`${cannot}a part of the path is a file, not a folder`, { cause: error });
+    case 'ENAMETOOLONG':
+      return new InputError(`${cannot}the name is too long for the file system`, { cause: error });
+    case 'ENOENT':
+      return (await stat(parent).catch(() => undefined))
+        ? new InputError(`${cannot}the file system of ${parent} takes no new files; choose another place`, {
+            cause: error,
+          })
+        : new InputError(`${cannot}there is no folder ${parent}; create it first`, { cause: error });
+    default:
+      return error;
+  }
+}
