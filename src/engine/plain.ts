@@ -21,7 +21,7 @@ export const plainEngine: Engine = {
         return new Map(
           [...results].map(([name, { shape, data }]) => [
             name,
-            { dtype: 'float32', shape, data: Float32Array.from(data) },
+            { dtype: 'float32', shape, data: new Float32Array(data) },
           ]),
         );
       },

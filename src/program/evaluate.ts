@@ -8,9 +8,10 @@ import type { Program, Value } from './program.ts';
 
 /** A tensor of any type as float64 values. */
 export function referenceOf(value: Tensor): Reference {
-  const narrow = value.dtype === 'float16' || value.dtype === 'bfloat16' ? toFloat32(value).data : value.data;
-  if (narrow instanceof Float64Array) return { shape: value.shape, data: narrow };
-  return { shape: value.shape, data: Float64Array.from(narrow as ArrayLike<number | bigint>, Number) };
+  const { shape } = value;
+  const data = value.dtype === 'float16' || value.dtype === 'bfloat16' ? toFloat32(value).data : value.data;
+  if (data instanceof Float64Array) return { shape, data };
+  return { shape, data: data instanceof BigInt64Array ? Float64Array.from(data, Number) : new Float64Array(data) };
 }
 
 /**

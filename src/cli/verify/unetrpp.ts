@@ -4,7 +4,7 @@
  * Every weight and input is made from its name (fill.ts); the JSON files say what must come out. One row a tensor.
  */
 import type { CompileOptions, Engine } from '../../engine/engine.ts';
-import { unetrpp, unetrppPresets, type UnetrppPreset, type UnetrppSettings } from '../../nets/index.ts';
+import { type UnetrppPreset, type UnetrppSettings, unetrpp, unetrppPresets } from '../../nets/index.ts';
 import { pairedAttention } from '../../nets/unetrpp/attention.ts';
 import { buildProgram, input, type Program, tap, transposeLast, withOutputs } from '../../program/index.ts';
 import { elementCount, type Shape, type Tensor } from '../../tensor.ts';
@@ -119,7 +119,15 @@ function deviations(set: string, name: string, got: Tensor<'float32'>, expected:
   }
   const indices = fillInteger(expected.samples.index_name, expected.samples.count, data.length);
   const rows: Deviation[] = [
-    { set, tensor: name, limit: forwardLimit, ...compare(indices.map((i) => data[i]), expected.samples.values) },
+    {
+      set,
+      tensor: name,
+      limit: forwardLimit,
+      ...compare(
+        indices.map((i) => data[i]),
+        expected.samples.values,
+      ),
+    },
   ];
   let squares = 0;
   let least = Infinity;
@@ -240,11 +248,18 @@ export async function verifyAttention(
   for (const layout of ['reference', 'clean'] as const) {
     const built = buildProgram('attention', () => {
       const tokens = input('tokens', shape);
-      const attention = { heads: set.heads, projection: set.p, layout, initialization: 'normal', ...attentionKinds[kind] } as const;
+      const attention = {
+        heads: set.heads,
+        projection: set.p,
+        layout,
+        initialization: 'normal',
+        ...attentionKinds[kind],
+      } as const;
       tap('input', tokens);
       return { out: transposeLast(pairedAttention(transposeLast(tokens), attention)) };
     });
-    const inside = layout === 'clean' ? [] : [...inner.keys()].filter((name) => built.taps.has(name) && name !== 'input');
+    const inside =
+      layout === 'clean' ? [] : [...inner.keys()].filter((name) => built.taps.has(name) && name !== 'input');
     const program = withOutputs(built, [...inside, 'out']);
     const results = await runOnce(engine, program, weights, options, new Map([['tokens', image]]));
     for (const name of inside) {
@@ -252,7 +267,12 @@ export async function verifyAttention(
       rows.push({ set: label, tensor: name, limit: forwardLimit, ...difference });
     }
     const wanted = layout === 'clean' ? set.out_clean_layout : set.out;
-    rows.push({ set: label, tensor: `out (${layout} layout)`, limit: forwardLimit, ...compare(results.get('out')!.data, wanted) });
+    rows.push({
+      set: label,
+      tensor: `out (${layout} layout)`,
+      limit: forwardLimit,
+      ...compare(results.get('out')!.data, wanted),
+    });
   }
   return rows;
 }

@@ -5,14 +5,28 @@ import { elementCount, type Shape, showShape, stridesOf } from '../../tensor.ts'
 import { operator } from '../operator.ts';
 import { apply, type Value } from '../program.ts';
 
+/** Side of the squares in which the last two axes are walked, so that a transpose stays in the cache. */
+const block = 32;
+
 /** Copies a strided walk over `data` (one start, one stride per axis of `shape`) into C order. */
 function gatherStrided(data: Float64Array, start: number, strides: readonly number[], shape: Shape): Float64Array {
   const out = new Float64Array(elementCount(shape));
-  const index = new Array<number>(shape.length).fill(0);
+  const [rows, columns] = [shape.at(-2) ?? 1, shape.at(-1) ?? 1];
+  const [rowStride, columnStride] = [strides.at(-2) ?? 0, strides.at(-1) ?? 0];
+  const outer = Math.max(shape.length - 2, 0);
+  const index = new Array<number>(outer).fill(0);
   let offset = start;
-  for (let flat = 0; flat < out.length; flat++) {
-    out[flat] = data[offset];
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
+  for (let plane = 0; plane < out.length; plane += rows * columns) {
+    for (let top = 0; top < rows; top += block) {
+      for (let left = 0; left < columns; left += block) {
+        const [bottom, right] = [Math.min(top + block, rows), Math.min(left + block, columns)];
+        for (let row = top; row < bottom; row++) {
+          const [from, to] = [offset + row * rowStride, plane + row * columns];
+          for (let column = left; column < right; column++) out[to + column] = data[from + column * columnStride];
+        }
+      }
+    }
+    for (let axis = outer - 1; axis >= 0; axis--) {
       offset += strides[axis];
       if (++index[axis] < shape[axis]) break;
       offset -= strides[axis] * shape[axis];

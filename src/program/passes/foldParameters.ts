@@ -16,13 +16,19 @@ export interface Folded {
 
 /** Parameters that `weights` does not hold stay inputs, and nothing that reads them is folded. */
 export function foldParameters(program: Program, weights: ReadonlyMap<string, Tensor>): Folded {
-  const constants = new Set<Value>();
+  const constants = new Set<Operation>();
   const isConstant = (value: Value) =>
-    value.kind === 'constant' || constants.has(value) || (value.kind === 'parameter' && weights.has(value.name));
+    value.kind === 'constant' ||
+    (value.kind === 'operation' && constants.has(value)) ||
+    (value.kind === 'parameter' && weights.has(value.name));
   for (const operation of program.operations) if (operation.inputs.every(isConstant)) constants.add(operation);
 
-  // Only the last constant operation of a chain becomes a new parameter; what leads to it lives while it is computed.
+  // A result is kept until its last constant reader has been computed: several folded weights may share a beginning.
   const results = new Map<Value, Reference>();
+  const readersLeft = new Map<Value, number>();
+  for (const operation of constants) {
+    for (const value of operation.inputs) readersLeft.set(value, (readersLeft.get(value) ?? 0) + 1);
+  }
   const compute = (value: Value): Reference => {
     if (value.kind === 'constant') return referenceOf(value.value);
     if (value.kind === 'parameter') return referenceOf(weights.get(value.name)!);
@@ -30,8 +36,13 @@ export function foldParameters(program: Program, weights: ReadonlyMap<string, Te
     const known = results.get(value);
     if (known) return known;
     const data = value.operator.reference(value.inputs.map(compute), value.attributes, value.shape);
+    for (const read of value.inputs) {
+      const left = readersLeft.get(read)! - 1;
+      readersLeft.set(read, left);
+      if (left === 0) results.delete(read);
+    }
     const result = { shape: value.shape, data };
-    results.set(value, result);
+    if (readersLeft.has(value)) results.set(value, result);
     return result;
   };
 
@@ -46,7 +57,7 @@ export function foldParameters(program: Program, weights: ReadonlyMap<string, Te
     if (!constants.has(operation) || !readByOthers.has(operation)) continue;
     const name = `folded_${folded.size}`;
     const { shape, data } = compute(operation);
-    folded.set(name, { dtype: 'float32', shape, data: Float32Array.from(data) });
+    folded.set(name, { dtype: 'float32', shape, data: new Float32Array(data) });
     const parameter: Parameter = {
       kind: 'parameter',
       name,
@@ -57,7 +68,6 @@ export function foldParameters(program: Program, weights: ReadonlyMap<string, Te
     };
     replacements.set(operation, parameter);
     parameters.push(parameter);
-    results.clear();
   }
 
   const result = { ...rewrite(program, (operation, original) => replacements.get(original) ?? operation), parameters };

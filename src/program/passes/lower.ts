@@ -3,13 +3,33 @@
  * the same with and without (lower.test.ts); docs/decisions/lowerings.md has the measurements.
  */
 import type { Program } from '../program.ts';
+import { flattenTransposedConvolution } from './flattenTransposedConvolution.ts';
+import { foldBatchNormalization } from './foldBatchNormalization.ts';
+import { rowsConvolution } from './rowsConvolution.ts';
+import { splitStatistics } from './splitStatistics.ts';
 
-export interface Lowerings {
-  readonly none: boolean;
-}
+const passes = { foldBatchNormalization, rowsConvolution, flattenTransposedConvolution, splitStatistics };
 
+export type Lowering = keyof typeof passes;
+export type Lowerings = Readonly<Record<Lowering, boolean>>;
 export type Target = 'cpu' | 'cuda' | 'webgpu' | 'wasm';
 
-export function lower(program: Program, _target: Target, _switches: Partial<Lowerings> = {}): Program {
-  return program;
+/** The names of all lowerings, in the order in which they are applied. */
+export const lowerings = Object.keys(passes) as Lowering[];
+
+/** What pays, or is needed, on each device. */
+const defaults: Record<Target, Lowerings> = {
+  cpu: { foldBatchNormalization: true, rowsConvolution: true, flattenTransposedConvolution: true, splitStatistics: true },
+  // cuDNN has fast three-axis kernels of its own.
+  cuda: { foldBatchNormalization: true, rowsConvolution: false, flattenTransposedConvolution: false, splitStatistics: false },
+  // No transposed convolution over three axes on WebGPU.
+  webgpu: { foldBatchNormalization: true, rowsConvolution: false, flattenTransposedConvolution: true, splitStatistics: false },
+  // The blocked kernel that makes rows worth while is not in the WebAssembly build.
+  wasm: { foldBatchNormalization: true, rowsConvolution: false, flattenTransposedConvolution: true, splitStatistics: true },
+};
+
+/** @param switches override the device's own choice, one by one */
+export function lower(program: Program, target: Target, switches: Partial<Lowerings> = {}): Program {
+  const chosen = { ...defaults[target], ...switches };
+  return lowerings.reduce((so, name) => (chosen[name] ? passes[name](so) : so), program);
 }
