@@ -50,6 +50,11 @@ export interface Engine {
   readonly name: string;
   /** Best first. */
   devices(): Promise<readonly DeviceReport[]>;
+  /**
+   * Peak resident bytes of the whole process that holds the weights, compiles the program and runs it, known before
+   * anything is compiled.
+   */
+  memoryEstimate(program: Program, options?: CompileOptions): number;
   /** @throws InputError when the device is not there, saying what is missing and how to get it */
   compile(program: Program, weights: ReadonlyMap<string, Tensor>, options?: CompileOptions): Promise<Executable>;
 }

@@ -9,19 +9,31 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { encodeModel } from '../onnx/index.ts';
-import { emit, foldParameters, lower } from '../program/index.ts';
+import { emit, foldParameters, lower, memoryNeed } from '../program/index.ts';
 import { elementCount, type Tensor } from '../tensor.ts';
 import { type CompileOptions, checkFeeds, chooseDevice, type DeviceReport, type Engine } from './engine.ts';
 
 function cudaReport(): DeviceReport {
   const libraries = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
-  const provider = join(libraries, 'bin', 'napi-v6', process.platform, process.arch, 'libonnxruntime_providers_cuda.so');
+  const provider = join(
+    libraries,
+    'bin',
+    'napi-v6',
+    process.platform,
+    process.arch,
+    'libonnxruntime_providers_cuda.so',
+  );
   const supported = ort.listSupportedBackends().some(({ name }) => name === 'cuda');
   if (!supported) {
-    return { device: 'cuda', available: false, detail: 'ONNX Runtime for Node offers CUDA on Linux x64 and Windows x64 only.' };
+    return {
+      device: 'cuda',
+      available: false,
+      detail: 'ONNX Runtime for Node offers CUDA on Linux x64 and Windows x64 only.',
+    };
   }
   if (process.platform === 'linux' && !existsSync(provider)) {
-    const how = 'Run `npm rebuild onnxruntime-node --onnxruntime-node-install=cuda12` (downloads about 300 MB) on a machine with CUDA 12 and cuDNN 9.';
+    const how =
+      'Run `npm rebuild onnxruntime-node --onnxruntime-node-install=cuda12` (downloads about 300 MB) on a machine with CUDA 12 and cuDNN 9.';
     return { device: 'cuda', available: false, detail: `ONNX Runtime's CUDA library is not installed. ${how}` };
   }
   return { device: 'cuda', available: true, detail: 'NVIDIA GPU through CUDA 12' };
@@ -64,12 +76,29 @@ export const nodeEngine: Engine = {
     return cuda.available ? [cuda, cpu, webgpu] : [cpu, cuda, webgpu];
   },
 
+  /**
+   * The shape of the sum is known, its three factors are measured (bench/memory.ts): weights stand four times at the
+   * fullest moment of compiling (the caller's, the folded ones, the runtime's, and its own order of them), and the
+   * runtime holds about twice the live activations, for it reorders them for its convolution kernels.
+   */
+  memoryEstimate(program, options = {}) {
+    const need = memoryNeed(lower(program, options.device ?? 'cpu', options.lowerings));
+    return 65e6 + 4 * need.parameters + 2.1 * need.activations;
+  },
+
   async compile(program, weights, options: CompileOptions = {}) {
-    const reports = options.device === 'cpu' ? [{ device: 'cpu', available: true, detail: '' } as const] : await this.devices();
+    const reports =
+      options.device === 'cpu' ? [{ device: 'cpu', available: true, detail: '' } as const] : await this.devices();
     const device = chooseDevice(reports, options.device);
     const lowered = foldParameters(lower(program, device, options.lowerings), weights);
-    let model: Uint8Array | undefined = encodeModel(emit(lowered.program, lowered.weights));
-    const session = await ort.InferenceSession.create(model, {
+    const model = emit(lowered.program, lowered.weights);
+    // Each large weight is handed over as a "file" of its own in memory, so that no second copy of all of them is made.
+    const external = model.initializers.filter(({ bytes }) => bytes.byteLength >= 1024);
+    const locations = new Map(
+      external.map(({ name, bytes }) => [name, { file: name, offset: 0, length: bytes.byteLength }]),
+    );
+    const session = await ort.InferenceSession.create(encodeModel(model, locations), {
+      externalData: external.map(({ name, bytes }) => ({ path: name, data: bytes })),
       executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
       intraOpNumThreads: options.threads ?? availableParallelism(),
       interOpNumThreads: 1,
@@ -80,7 +109,6 @@ export const nodeEngine: Engine = {
       logSeverityLevel: 3,
       extra: { session: { intra_op: { allow_spinning: options.spinning ? '1' : '0' } } },
     });
-    model = undefined;
 
     const outputs: Record<string, ort.Tensor> = {};
     const results = new Map<string, Tensor<'float32'>>();

@@ -1,5 +1,5 @@
 /** The ONNX file: records and their bytes. */
-export { encodeModel, type ExternalLayout, layOutExternally } from './encode.ts';
+export { type ExternalLayout, encodeModel, layOutExternally } from './encode.ts';
 export type {
   ExternalLocation,
   OnnxAttribute,

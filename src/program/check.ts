@@ -19,7 +19,8 @@ export function check(program: Program): void {
         const what = value.kind === 'operation' ? `a ${value.operator.name}` : `${value.kind} '${value.name}'`;
         throw new Error(`${where} reads ${what} that is not declared before it`);
       }
-      if (value.dtype !== operation.inputs[0].dtype) throw new Error(`${where} mixes ${operation.inputs[0].dtype} and ${value.dtype}`);
+      if (value.dtype !== operation.inputs[0].dtype)
+        throw new Error(`${where} mixes ${operation.inputs[0].dtype} and ${value.dtype}`);
     }
     const shape = operation.operator.shape(operation.inputs, operation.attributes);
     if (!sameShape(shape, operation.shape)) {

@@ -2,7 +2,7 @@
  * A program as an ONNX model: each operator writes its own nodes; parameters become initializers.
  */
 import type { OnnxInitializer, OnnxModel, OnnxNode } from '../onnx/index.ts';
-import { bytesOf, sameShape, showShape, type Tensor } from '../tensor.ts';
+import { bytesOf, sameShape, showShape, type Tensor, toFloat32 } from '../tensor.ts';
 import type { OnnxEmitter } from './operator.ts';
 import { type Program, usedParameters, type Value } from './program.ts';
 
@@ -50,7 +50,8 @@ export function emit(
     const known = names.get(value);
     if (known !== undefined) return known;
     if (value.kind !== 'constant') throw new Error('a value is read before it is written');
-    const name = initializer(`constant_${initializers.size}`, value.value);
+    const exact = value.value.dtype === value.dtype ? value.value : toFloat32(value.value);
+    const name = initializer(`constant_${initializers.size}`, exact);
     names.set(value, name);
     return name;
   };
@@ -88,7 +89,14 @@ export function emit(
       renameOutput(nodes, written, name);
       names.set(value, name);
     } else {
-      nodes.push({ type: 'Identity', domain: '', name: `output_${name}`, inputs: [written], outputs: [name], attributes: {} });
+      nodes.push({
+        type: 'Identity',
+        domain: '',
+        name: `output_${name}`,
+        inputs: [written],
+        outputs: [name],
+        attributes: {},
+      });
     }
     return { name, dtype: value.dtype, shape: value.shape };
   });

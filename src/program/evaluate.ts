@@ -28,7 +28,7 @@ export function evaluate(program: Program, feeds: ReadonlyMap<string, Tensor>): 
   }
   for (const value of program.outputs.values()) readersLeft.set(value, Infinity);
 
-  const valueOf = (value: Value): Reference => {
+  const numbersOf = (value: Value): Reference => {
     const known = results.get(value);
     if (known) return known;
     if (value.kind === 'operation') throw new Error(`operation ${value.operator.name} is read before it is computed`);
@@ -43,7 +43,7 @@ export function evaluate(program: Program, feeds: ReadonlyMap<string, Tensor>): 
   };
 
   for (const operation of program.operations) {
-    const inputs = operation.inputs.map(valueOf);
+    const inputs = operation.inputs.map(numbersOf);
     const data = operation.operator.reference(inputs, operation.attributes, operation.shape);
     results.set(operation, { shape: operation.shape, data });
     for (const value of operation.inputs) {
@@ -52,5 +52,5 @@ export function evaluate(program: Program, feeds: ReadonlyMap<string, Tensor>): 
       if (left === 0) results.delete(value);
     }
   }
-  return new Map([...program.outputs].map(([name, value]) => [name, valueOf(value)]));
+  return new Map([...program.outputs].map(([name, value]) => [name, numbersOf(value)]));
 }

@@ -1,8 +1,18 @@
 /** Tensor programs: build, print, check, lower, emit, evaluate. */
 export { check } from './check.ts';
+export { costBy, costs, type OperationCost, parameterCount } from './cost.ts';
 export { emit } from './emit.ts';
 export { evaluate } from './evaluate.ts';
-export type { AttributeValue, Attributes, OnnxEmitter, Operator, OperatorCost, Reference, TensorType } from './operator.ts';
+export { type MemoryNeed, memoryNeed } from './memory.ts';
+export type {
+  Attributes,
+  AttributeValue,
+  OnnxEmitter,
+  Operator,
+  OperatorCost,
+  Reference,
+  TensorType,
+} from './operator.ts';
 export {
   add,
   divide,

@@ -15,10 +15,12 @@ export interface TensorType {
 export type AttributeValue = number | string | boolean | readonly number[];
 export type Attributes = Readonly<Record<string, AttributeValue>>;
 
-/** An array of the slow reference: float64 values in C order, whatever the type of the tensor. */
+/** Numbers of the slow reference, in C order. Arithmetic gives float64; movement gives the type that it was given. */
+export type Numbers = Float64Array | Float32Array;
+
 export interface Reference {
   readonly shape: Shape;
-  readonly data: Float64Array;
+  readonly data: Numbers;
 }
 
 /** What an operator's ONNX form may write into the graph. Names of tensors go in and out. */
@@ -42,7 +44,7 @@ export interface Operator<A extends Attributes = Attributes> {
   /** Writes the ONNX nodes and returns the name of the result. */
   onnx(emit: OnnxEmitter, inputs: readonly string[], node: OnnxNodeView<A>): string;
   /** The definition that the tests trust: plain loops in float64. */
-  reference(inputs: readonly Reference[], attributes: A, shape: Shape): Float64Array;
+  reference(inputs: readonly Reference[], attributes: A, shape: Shape): Numbers;
   /** Undefined where nothing is counted (additions, norms, activations, movement). */
   readonly cost: ((inputs: readonly TensorType[], shape: Shape, attributes: A) => OperatorCost) | undefined;
 }

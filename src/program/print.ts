@@ -9,7 +9,9 @@ function showType(type: TensorType): string {
 }
 
 function showAttributes(attributes: Attributes): string {
-  const parts = Object.entries(attributes).map(([name, value]) => `${name}=${Array.isArray(value) ? `[${value}]` : value}`);
+  const parts = Object.entries(attributes).map(
+    ([name, value]) => `${name}=${Array.isArray(value) ? `[${value}]` : value}`,
+  );
   return parts.length === 0 ? '' : ` {${parts.join(' ')}}`;
 }
 
@@ -28,12 +30,15 @@ export function print(program: Program): string {
   const lines = [`program ${program.name}`];
   for (const value of program.inputs) lines.push(`  input ${value.name}: ${showType(value)}`);
   for (const value of program.parameters) {
-    if (reached.has(value)) lines.push(`  ${value.trainable ? 'parameter' : 'statistic'} ${value.name}: ${showType(value)}`);
+    if (reached.has(value))
+      lines.push(`  ${value.trainable ? 'parameter' : 'statistic'} ${value.name}: ${showType(value)}`);
   }
   for (const operation of program.operations) {
     const call = `${operation.operator.name}(${operation.inputs.map(nameOf).join(', ')})`;
     const where = operation.scope === '' ? '' : `  # ${operation.scope}`;
-    lines.push(`  ${nameOf(operation)} = ${call}${showAttributes(operation.attributes)}: ${showType(operation)}${where}`);
+    lines.push(
+      `  ${nameOf(operation)} = ${call}${showAttributes(operation.attributes)}: ${showType(operation)}${where}`,
+    );
   }
   for (const [name, value] of program.outputs) lines.push(`  return ${name} = ${nameOf(value)}`);
   return `${lines.join('\n')}\n`;

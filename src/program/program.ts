@@ -5,7 +5,7 @@
  * Networks are plain functions that call operators inside `buildProgram`; scopes give parameters their dotted names and
  * errors their place. What an operator means stands in its own record (operator.ts, operators/).
  */
-import { type DataType, type Shape, sameShape, showShape, type Tensor } from '../tensor.ts';
+import { type DataType, elementCount, type Shape, sameShape, showShape, type Tensor } from '../tensor.ts';
 import type { Attributes, Operator, TensorType } from './operator.ts';
 
 export interface Input extends TensorType {
@@ -23,6 +23,7 @@ export interface Parameter extends TensorType {
 
 export interface Constant extends TensorType {
   readonly kind: 'constant';
+  /** May be kept in float64 where the program's type is float32: it is rounded when it is emitted. */
   readonly value: Tensor;
 }
 
@@ -116,9 +117,7 @@ export function parameter(
   const known = builder.parameters.get(path);
   if (known) {
     if (sameShape(known.shape, shape)) return known;
-    throw new ShapeError(
-      `parameter ${path} is declared as ${showShape(known.shape)} and again as ${showShape(shape)}`,
-    );
+    throw new ShapeError(`parameter ${path} is declared as ${showShape(known.shape)} and again as ${showShape(shape)}`);
   }
   const value: Parameter = {
     kind: 'parameter',
@@ -142,10 +141,10 @@ export function constant(value: Tensor): Constant {
   return { kind: 'constant', value, shape: value.shape, dtype: value.dtype };
 }
 
-/** A float32 scalar, or `shape` filled with one number. */
+/** A float32 scalar, or `shape` filled with one number. The number itself stays exact for the float64 reference. */
 export function filled(number: number, shape: Shape = []): Constant {
-  const count = shape.reduce((product, length) => product * length, 1);
-  return constant({ dtype: 'float32', shape, data: new Float32Array(count).fill(number) });
+  const data = new Float64Array(elementCount(shape)).fill(number);
+  return { kind: 'constant', value: { dtype: 'float64', shape, data }, shape, dtype: 'float32' };
 }
 
 /** Names a value under the current scope for `withOutputs`; returns it. */
@@ -243,4 +242,3 @@ export function usedParameters(program: Program): Parameter[] {
   for (const operation of program.operations) for (const value of operation.inputs) used.add(value);
   return program.parameters.filter((value) => used.has(value));
 }
-

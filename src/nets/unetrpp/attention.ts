@@ -35,8 +35,7 @@ import {
 import { channelLinear, ones, uniformByFanIn, zeros } from '../layers.ts';
 import type { UnetrppSettings } from './settings.ts';
 
-export interface AttentionSettings
-  extends Pick<UnetrppSettings, 'heads' | 'tokenProjection' | 'fusion' | 'layout'> {
+export interface AttentionSettings extends Pick<UnetrppSettings, 'heads' | 'tokenProjection' | 'fusion' | 'layout'> {
   /** p */
   readonly projection: number;
   /**
@@ -78,11 +77,10 @@ export function pairedAttention(x: Value, settings: AttentionSettings): Value {
   const spatialValues = tap('v_SA', part(3));
 
   const declareProjection = (name: string) =>
-    scope(name, () => ({
-      name,
-      weight: parameter('weight', [projection, n], linear(n).weights),
-      bias: parameter('bias', [projection], linear(n).biases),
-    }));
+    scope(name, () => {
+      const weight = parameter('weight', [projection, n], linear(n).weights);
+      return { name, weight, turned: transposeLast(weight), bias: parameter('bias', [projection], linear(n).biases) };
+    });
   const keyProjection = ef ? undefined : declareProjection('E');
   const valueProjection = tokenProjection === 'separate' ? declareProjection('F') : keyProjection;
   if (tokenProjection === 'shared' && keyProjection) {
@@ -93,7 +91,7 @@ export function pairedAttention(x: Value, settings: AttentionSettings): Value {
   }
   const project = (tokens: Value, by: ReturnType<typeof declareProjection> | undefined) => {
     if (!by) return scope('EF', () => matmul(tokens, ef!));
-    return scope(by.name, () => add(matmul(tokens, transposeLast(by.weight)), by.bias));
+    return scope(by.name, () => add(matmul(tokens, by.turned), by.bias));
   };
   const projectedKeys = tap('k_proj', project(k, keyProjection));
   const projectedValues = tap('v_SA_proj', project(spatialValues, valueProjection));

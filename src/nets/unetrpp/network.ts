@@ -60,7 +60,18 @@ export function unetrpp(settings: UnetrppSettings, options: BuildOptions = {}): 
 
 // The authors' module order; inside a module parameters are declared in order already, except that the encoder lists its
 // down-sampling layers before its stages.
-const modules = ['unetr_pp_encoder.downsample', 'unetr_pp_encoder.stages', 'encoder1', 'decoder5', 'decoder4', 'decoder3', 'decoder2', 'out1', 'out2', 'out3'];
+const modules = [
+  'unetr_pp_encoder.downsample',
+  'unetr_pp_encoder.stages',
+  'encoder1',
+  'decoder5',
+  'decoder4',
+  'decoder3',
+  'decoder2',
+  'out1',
+  'out2',
+  'out3',
+];
 
 function positionInStateDict(parameterName: string): number {
   return modules.findIndex((name) => parameterName.startsWith(name));
@@ -98,7 +109,10 @@ function network(settings: UnetrppSettings, options: BuildOptions): Record<strin
     x = scope(`decoder${5 - step}`, () => {
       const raised = tap('transp_conv.out', upsampling('transp_conv.conv', x, dims[2 - step], two));
       const depth = settings.decoderDepths[step];
-      return tap('out', scope('decoder_block.0', () => transformerBlocks(add(raised, skip), depth, blocks)));
+      return tap(
+        'out',
+        scope('decoder_block.0', () => transformerBlocks(add(raised, skip), depth, blocks)),
+      );
     });
     decoded.push(x);
   }
@@ -107,7 +121,10 @@ function network(settings: UnetrppSettings, options: BuildOptions): Record<strin
   const decoder2 = scope('decoder2', () => {
     const raised = tap('transp_conv.out', upsampling('transp_conv.conv', decoder3, featureSize, stem));
     const merged = add(raised, fullResolution);
-    return tap('out', scope('decoder_block.0', () => residualBlock(merged, featureSize, 'instance')));
+    return tap(
+      'out',
+      scope('decoder_block.0', () => residualBlock(merged, featureSize, 'instance')),
+    );
   });
 
   const head = (name: string, from: Value) => scope(name, () => pointwiseConvolution('conv.conv', from, classes));
@@ -121,7 +138,11 @@ function network(settings: UnetrppSettings, options: BuildOptions): Record<strin
 function downsampling(x: Value, outputs: number, stride: Shape): Value {
   const weight = scope('0', () => convolutionWeight('conv', x.shape[1], outputs, stride));
   // The number of groups is the number of INPUT channels, so the stem of a one-channel image normalizes over all channels.
-  return groupNormalization('1', scope('0.conv', () => convolution(x, weight, undefined, { strides: stride })), x.shape[1]);
+  return groupNormalization(
+    '1',
+    scope('0.conv', () => convolution(x, weight, undefined, { strides: stride })),
+    x.shape[1],
+  );
 }
 
 interface BlockSettings extends AttentionSettings {
@@ -181,8 +202,6 @@ function residualBlock(x: Value, outputs: number, norm: 'instance' | 'batch'): V
 
   const y1 = scope('conv1', () => convolution(x, weight1, undefined, { pads: one }));
   const y2 = scope('conv2', () => convolution(leakyRelu(norm1(y1)), weight2, undefined, { pads: one }));
-  const shortcut = weight3
-    ? declareNorm('norm3')(scope('conv3', () => convolution(x, weight3, undefined)))
-    : x;
+  const shortcut = weight3 ? declareNorm('norm3')(scope('conv3', () => convolution(x, weight3, undefined))) : x;
   return leakyRelu(add(norm2(y2), shortcut));
 }

@@ -27,9 +27,11 @@ const anisotropic = {
   attentionDropout: 0.1,
 } as const;
 
-function preset(settings: {
-  readonly [K in keyof UnetrppSettings]: UnetrppSettings[K] extends number[] ? readonly number[] : UnetrppSettings[K];
-}): UnetrppSettings {
+function preset(
+  settings: {
+    readonly [K in keyof UnetrppSettings]: UnetrppSettings[K] extends number[] ? readonly number[] : UnetrppSettings[K];
+  },
+): UnetrppSettings {
   return settings as UnetrppSettings;
 }
 

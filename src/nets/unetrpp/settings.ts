@@ -63,7 +63,9 @@ export function stageGrids(settings: Pick<UnetrppSettings, 'patch' | 'stem'>): S
 export function checkSettings(settings: UnetrppSettings): void {
   const { patch, stem, dims, heads, fusion } = settings;
   if (patch.length !== stem.length) {
-    throw new InputError(`The patch ${showShape(patch)} and the stem ${showShape(stem)} differ in their number of axes.`);
+    throw new InputError(
+      `The patch ${showShape(patch)} and the stem ${showShape(stem)} differ in their number of axes.`,
+    );
   }
   const multiples = stem.map((stride) => 8 * stride);
   if (patch.some((length, axis) => length % multiples[axis] !== 0)) {
@@ -76,7 +78,9 @@ export function checkSettings(settings: UnetrppSettings): void {
   }
   const uneven = dims.find((channels) => channels % heads !== 0);
   if (uneven !== undefined) {
-    throw new InputError(`${uneven} channels cannot be divided among ${heads} heads; choose dims that are multiples of heads.`);
+    throw new InputError(
+      `${uneven} channels cannot be divided among ${heads} heads; choose dims that are multiples of heads.`,
+    );
   }
   const odd = dims.find((channels) => channels % 2 !== 0);
   if (fusion === 'concatenate' && odd !== undefined) {

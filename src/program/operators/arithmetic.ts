@@ -30,11 +30,7 @@ export function broadcastStrides(shape: Shape, result: Shape): number[] {
 }
 
 /** Walks a result in C order and calls `visit(flat, offsetA, offsetB)`; the innermost axis is a plain loop. */
-function binaryLoop(
-  [a, b]: readonly Reference[],
-  shape: Shape,
-  f: (x: number, y: number) => number,
-): Float64Array {
+function binaryLoop([a, b]: readonly Reference[], shape: Shape, f: (x: number, y: number) => number): Float64Array {
   const count = shape.reduce((product, length) => product * length, 1);
   const out = new Float64Array(count);
   if (count === 0) return out;
@@ -76,7 +72,7 @@ function unary(name: string, onnxType: string, f: (x: number) => number): Operat
     name,
     shape: ([x]: readonly TensorType[]) => x.shape,
     onnx: (emit, inputs) => emit.node(onnxType, inputs),
-    reference: ([x]) => x.data.map(f),
+    reference: ([x]) => new Float64Array(x.data).map(f),
     cost: undefined,
   });
 }
@@ -94,7 +90,7 @@ export const leakyReluOperator = operator<{ slope: number }>({
   name: 'leakyRelu',
   shape: ([x]) => x.shape,
   onnx: (emit, inputs, { attributes }) => emit.node('LeakyRelu', inputs, { alpha: { float: attributes.slope } }),
-  reference: ([x], { slope }) => x.data.map((v) => (v >= 0 ? v : slope * v)),
+  reference: ([x], { slope }) => new Float64Array(x.data).map((v) => (v >= 0 ? v : slope * v)),
   cost: undefined,
 });
 

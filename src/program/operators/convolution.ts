@@ -156,7 +156,9 @@ export const transposedConvolutionOperator = operator<TransposedConvolutionAttri
     const outputs = weight.shape[1] * a.groups;
     checkRanks(inputs, outputs, a.strides.length);
     if (weight.shape[0] !== x.shape[1] || weight.shape[0] % a.groups !== 0) {
-      throw new Error(`the input has ${x.shape[1]} channels, the weight ${showShape(weight.shape)} takes ${weight.shape[0]}`);
+      throw new Error(
+        `the input has ${x.shape[1]} channels, the weight ${showShape(weight.shape)} takes ${weight.shape[0]}`,
+      );
     }
     const spatial = x.shape
       .slice(2)

@@ -2,15 +2,20 @@
  * Operators that move elements and compute nothing: reshape, transpose, slice, concatenate, pad.
  */
 import { elementCount, type Shape, showShape, stridesOf } from '../../tensor.ts';
-import { operator } from '../operator.ts';
+import { type Numbers, operator } from '../operator.ts';
 import { apply, type Value } from '../program.ts';
+
+/** Zeros of the same element type. */
+function likeOf(data: Numbers, count: number): Numbers {
+  return data instanceof Float32Array ? new Float32Array(count) : new Float64Array(count);
+}
 
 /** Side of the squares in which the last two axes are walked, so that a transpose stays in the cache. */
 const block = 32;
 
 /** Copies a strided walk over `data` (one start, one stride per axis of `shape`) into C order. */
-function gatherStrided(data: Float64Array, start: number, strides: readonly number[], shape: Shape): Float64Array {
-  const out = new Float64Array(elementCount(shape));
+function gatherStrided(data: Numbers, start: number, strides: readonly number[], shape: Shape): Numbers {
+  const out = likeOf(data, elementCount(shape));
   const [rows, columns] = [shape.at(-2) ?? 1, shape.at(-1) ?? 1];
   const [rowStride, columnStride] = [strides.at(-2) ?? 0, strides.at(-1) ?? 0];
   const outer = Math.max(shape.length - 2, 0);
@@ -60,7 +65,12 @@ export const transposeOperator = operator<{ permutation: readonly number[] }>({
   onnx: (emit, inputs, { attributes }) => emit.node('Transpose', inputs, { perm: { ints: attributes.permutation } }),
   reference: ([x], { permutation }, shape) => {
     const strides = stridesOf(x.shape);
-    return gatherStrided(x.data, 0, permutation.map((axis) => strides[axis]), shape);
+    return gatherStrided(
+      x.data,
+      0,
+      permutation.map((axis) => strides[axis]),
+      shape,
+    );
   },
   cost: undefined,
 });
@@ -83,7 +93,9 @@ export const sliceOperator = operator<{
     }),
   onnx: (emit, [x], { types, attributes: { starts, ends, steps } }) => {
     const shape = types[0].shape;
-    const cut = shape.map((_, axis) => axis).filter((axis) => starts[axis] !== 0 || ends[axis] !== shape[axis] || steps[axis] !== 1);
+    const cut = shape
+      .map((_, axis) => axis)
+      .filter((axis) => starts[axis] !== 0 || ends[axis] !== shape[axis] || steps[axis] !== 1);
     // ONNX counts a negative end from the back, so "past index 0" is written as a number below every length.
     const onnxEnds = cut.map((axis) => (ends[axis] < 0 ? -(2 ** 31) : ends[axis]));
     return emit.node('Slice', [
@@ -97,7 +109,12 @@ export const sliceOperator = operator<{
   reference: ([x], { starts, steps }, shape) => {
     const strides = stridesOf(x.shape);
     const start = starts.reduce((sum, value, axis) => sum + value * strides[axis], 0);
-    return gatherStrided(x.data, start, strides.map((stride, axis) => stride * steps[axis]), shape);
+    return gatherStrided(
+      x.data,
+      start,
+      strides.map((stride, axis) => stride * steps[axis]),
+      shape,
+    );
   },
   cost: undefined,
 });
@@ -115,7 +132,7 @@ export const concatenateOperator = operator<{ axis: number }>({
   },
   onnx: (emit, inputs, { attributes }) => emit.node('Concat', inputs, { axis: { int: attributes.axis } }),
   reference: (inputs, { axis }, shape) => {
-    const out = new Float64Array(elementCount(shape));
+    const out = likeOf(inputs[0].data, elementCount(shape));
     const inner = elementCount(shape.slice(axis + 1));
     const outer = elementCount(shape.slice(0, axis));
     let before = 0;
@@ -140,7 +157,7 @@ export const padOperator = operator<{ before: readonly number[]; after: readonly
   },
   onnx: (emit, [x], { attributes: { before, after } }) => emit.node('Pad', [x, emit.int64s([...before, ...after])]),
   reference: ([x], { before }, shape) => {
-    const out = new Float64Array(elementCount(shape));
+    const out = likeOf(x.data, elementCount(shape));
     const strides = stridesOf(shape);
     const index = new Array<number>(shape.length).fill(0);
     let offset = before.reduce((sum, value, axis) => sum + value * strides[axis], 0);

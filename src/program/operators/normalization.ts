@@ -6,7 +6,7 @@
  * batch:    inference form, with given mean and variance [c]; x [n, c, spatial..]
  */
 import { elementCount, showShape } from '../../tensor.ts';
-import { operator, type TensorType } from '../operator.ts';
+import { type Numbers, operator, type TensorType } from '../operator.ts';
 import { apply, type Value } from '../program.ts';
 
 function checkVectors(channels: number, vectors: readonly TensorType[]): void {
@@ -19,7 +19,7 @@ function checkVectors(channels: number, vectors: readonly TensorType[]): void {
 
 /** Normalizes `count` rows of `length` neighbors; scale and bias per element of the row or per row. */
 function normalizeRows(
-  data: Float64Array,
+  data: Numbers,
   rows: number,
   length: number,
   epsilon: number,
@@ -101,7 +101,8 @@ export const batchNormalizationOperator = operator<{ epsilon: number }>({
     for (let row = 0; row < n * channels; row++) {
       const c = row % channels;
       const factor = scale.data[c] / Math.sqrt(variance.data[c] + epsilon);
-      for (let i = row * length; i < (row + 1) * length; i++) out[i] = (x.data[i] - mean.data[c]) * factor + bias.data[c];
+      for (let i = row * length; i < (row + 1) * length; i++)
+        out[i] = (x.data[i] - mean.data[c]) * factor + bias.data[c];
     }
     return out;
   },
@@ -114,11 +115,5 @@ export const layerNormalization = (x: Value, scale: Value, bias: Value, epsilon 
 export const instanceNormalization = (x: Value, scale: Value, bias: Value, epsilon = 1e-5) =>
   apply(instanceNormalizationOperator, [x, scale, bias], { epsilon });
 
-export const batchNormalization = (
-  x: Value,
-  scale: Value,
-  bias: Value,
-  mean: Value,
-  variance: Value,
-  epsilon = 1e-5,
-) => apply(batchNormalizationOperator, [x, scale, bias, mean, variance], { epsilon });
+export const batchNormalization = (x: Value, scale: Value, bias: Value, mean: Value, variance: Value, epsilon = 1e-5) =>
+  apply(batchNormalizationOperator, [x, scale, bias, mean, variance], { epsilon });

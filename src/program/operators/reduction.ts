@@ -55,8 +55,20 @@ function reduction(
   });
 }
 
-export const sumOperator = reduction('sum', 'ReduceSum', 0, (so, x) => so + x, (so) => so);
-export const meanOperator = reduction('mean', 'ReduceMean', 0, (so, x) => so + x, (so, count) => so / count);
+export const sumOperator = reduction(
+  'sum',
+  'ReduceSum',
+  0,
+  (so, x) => so + x,
+  (so) => so,
+);
+export const meanOperator = reduction(
+  'mean',
+  'ReduceMean',
+  0,
+  (so, x) => so + x,
+  (so, count) => so / count,
+);
 /** Square root of the sum of squares. */
 export const l2NormOperator = reduction('l2Norm', 'ReduceL2', 0, (so, x) => so + x * x, Math.sqrt);
 

@@ -14,6 +14,11 @@ export interface Folded {
   readonly weights: ReadonlyMap<string, Tensor>;
 }
 
+/** Float32 weights without widening: most folding moves elements and computes nothing. */
+function asIs(value: Tensor): Reference {
+  return value.data instanceof Float32Array ? { shape: value.shape, data: value.data } : referenceOf(value);
+}
+
 /** Parameters that `weights` does not hold stay inputs, and nothing that reads them is folded. */
 export function foldParameters(program: Program, weights: ReadonlyMap<string, Tensor>): Folded {
   const constants = new Set<Operation>();
@@ -31,7 +36,7 @@ export function foldParameters(program: Program, weights: ReadonlyMap<string, Te
   }
   const compute = (value: Value): Reference => {
     if (value.kind === 'constant') return referenceOf(value.value);
-    if (value.kind === 'parameter') return referenceOf(weights.get(value.name)!);
+    if (value.kind === 'parameter') return asIs(weights.get(value.name)!);
     if (value.kind === 'input') throw new Error(`input ${value.name} is no constant`);
     const known = results.get(value);
     if (known) return known;
@@ -57,7 +62,7 @@ export function foldParameters(program: Program, weights: ReadonlyMap<string, Te
     if (!constants.has(operation) || !readByOthers.has(operation)) continue;
     const name = `folded_${folded.size}`;
     const { shape, data } = compute(operation);
-    folded.set(name, { dtype: 'float32', shape, data: new Float32Array(data) });
+    folded.set(name, { dtype: 'float32', shape, data: data instanceof Float32Array ? data : new Float32Array(data) });
     const parameter: Parameter = {
       kind: 'parameter',
       name,

@@ -19,13 +19,33 @@ export const lowerings = Object.keys(passes) as Lowering[];
 
 /** What pays, or is needed, on each device. */
 const defaults: Record<Target, Lowerings> = {
-  cpu: { foldBatchNormalization: true, rowsConvolution: true, flattenTransposedConvolution: true, splitStatistics: true },
+  cpu: {
+    foldBatchNormalization: true,
+    rowsConvolution: true,
+    flattenTransposedConvolution: true,
+    splitStatistics: true,
+  },
   // cuDNN has fast three-axis kernels of its own.
-  cuda: { foldBatchNormalization: true, rowsConvolution: false, flattenTransposedConvolution: false, splitStatistics: false },
+  cuda: {
+    foldBatchNormalization: true,
+    rowsConvolution: false,
+    flattenTransposedConvolution: false,
+    splitStatistics: false,
+  },
   // No transposed convolution over three axes on WebGPU.
-  webgpu: { foldBatchNormalization: true, rowsConvolution: false, flattenTransposedConvolution: true, splitStatistics: false },
+  webgpu: {
+    foldBatchNormalization: true,
+    rowsConvolution: false,
+    flattenTransposedConvolution: true,
+    splitStatistics: false,
+  },
   // The blocked kernel that makes rows worth while is not in the WebAssembly build.
-  wasm: { foldBatchNormalization: true, rowsConvolution: false, flattenTransposedConvolution: true, splitStatistics: true },
+  wasm: {
+    foldBatchNormalization: true,
+    rowsConvolution: false,
+    flattenTransposedConvolution: true,
+    splitStatistics: true,
+  },
 };
 
 /** @param switches override the device's own choice, one by one */

@@ -23,7 +23,7 @@ function runLength(count: number): number {
 
 /** True where a constant holds one number throughout. */
 export function isFilled(value: Value, number: number): boolean {
-  return value.kind === 'constant' && (value.value.data as Float32Array).every((element) => element === number);
+  return value.kind === 'constant' && (value.value.data as Float64Array).every((element) => element === number);
 }
 
 export function splitStatistics(program: Program): Program {

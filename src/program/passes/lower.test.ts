@@ -1,0 +1,124 @@
+import { describe, expect, it } from 'vitest';
+import { fill } from '../../cli/verify/fill.ts';
+import { unetrpp, unetrppPresets } from '../../nets/index.ts';
+import { elementCount, type Tensor } from '../../tensor.ts';
+import { check } from '../check.ts';
+import {
+  buildProgram,
+  convolution,
+  evaluate,
+  filled,
+  input,
+  instanceNormalization,
+  type Lowerings,
+  leakyRelu,
+  lower,
+  lowerings,
+  type Program,
+  parameter,
+  print,
+  transposedConvolution,
+} from '../index.ts';
+
+const zeros = { kind: 'constant', value: 0 } as const;
+const none = Object.fromEntries(lowerings.map((name) => [name, false])) as unknown as Lowerings;
+
+function feedsOf(program: Program): Map<string, Tensor> {
+  return new Map(
+    [...program.inputs, ...program.parameters].map(({ name, shape }) => {
+      const [lo, hi] = name.endsWith('running_var') ? [0.5, 2] : [-0.5, 0.5];
+      return [name, { dtype: 'float32', shape, data: fill(name, elementCount(shape), lo, hi) }];
+    }),
+  );
+}
+
+function expectSameMeaning(a: Program, b: Program): void {
+  const feeds = feedsOf(a);
+  const [expected, got] = [evaluate(a, feeds), evaluate(b, feeds)];
+  for (const [name, { data: wanted }] of expected) {
+    const data = new Float64Array(wanted);
+    const other = got.get(name)!.data;
+    const norm = Math.sqrt(data.reduce((so, value) => so + value ** 2, 0));
+    const difference = Math.sqrt(data.reduce((so: number, value, i) => so + (value - other[i]) ** 2, 0));
+    expect(difference / norm, name).toBeLessThan(1e-12);
+  }
+}
+
+const network = (residualBlocks: 1 | 2, stem: number[]) =>
+  unetrpp({
+    ...unetrppPresets.synapse,
+    classes: 2,
+    stem,
+    patch: stem.map((stride) => 8 * stride),
+    featureSize: 8,
+    dims: [8, 8, 8, 8],
+    heads: 2,
+    projections: [3, 3, 3, 2],
+    decoderProjections: [3, 3, 3],
+    depths: [1, 1, 1, 1],
+    decoderDepths: [1, 1, 1],
+    residualBlocks,
+  });
+
+describe('each lowering means the same with and without it', () => {
+  for (const name of lowerings) {
+    it(`${name}, in a whole network, in float64`, () => {
+      const program = network(2, [1, 2, 2]);
+      const lowered = lower(program, 'cpu', { ...none, [name]: true });
+      check(lowered);
+      expectSameMeaning(program, lowered);
+    });
+  }
+
+  it('all of them together, on each device', () => {
+    const program = network(1, [2, 2, 2]);
+    for (const device of ['cpu', 'cuda', 'webgpu', 'wasm'] as const) {
+      const lowered = lower(program, device);
+      check(lowered);
+      expectSameMeaning(program, lowered);
+    }
+  });
+});
+
+describe('rows', () => {
+  const block = buildProgram('block', () => {
+    const x = input('x', [1, 8, 3, 4, 5]);
+    const [w1, w2] = [parameter('w1', [8, 8, 3, 3, 3], zeros), parameter('w2', [8, 8, 3, 3, 3], zeros)];
+    const pads = [1, 1, 1];
+    const normalized = instanceNormalization(convolution(x, w1, undefined, { pads }), filled(1, [8]), filled(0, [8]));
+    return { y: convolution(leakyRelu(normalized), w2, undefined, { pads }) };
+  });
+
+  it('keep a block of convolution, instance norm and activation in their layout: one pad, one slice of the whole', () => {
+    const lowered = lower(block, 'cpu', { ...none, rowsConvolution: true });
+    expectSameMeaning(block, lowered);
+    const text = print(lowered);
+    expect(text.match(/= pad\(/g)).toHaveLength(1);
+    expect(text.match(/= slice\(.*: float32\[1,8,3,4,5\]/g)).toHaveLength(1);
+    expect(text.match(/dilations=\[5,1\]/g)).toHaveLength(6);
+  });
+});
+
+describe('a flat transposed convolution', () => {
+  it('has two spatial axes and stacks the depth of the kernel in channels', () => {
+    const program = buildProgram('up', () => {
+      const x = input('x', [2, 3, 2, 3, 4]);
+      return { y: transposedConvolution(x, parameter('w', [3, 2, 2, 4, 4], zeros), undefined, { strides: [2, 4, 4] }) };
+    });
+    const lowered = lower(program, 'webgpu');
+    expectSameMeaning(program, lowered);
+    expect(print(lowered)).toContain('transposedConvolution(%1, %3) {strides=[4,4]');
+  });
+});
+
+describe('split statistics', () => {
+  it('replace the norm of a long row, scale and shift included', () => {
+    const program = buildProgram('long', () => {
+      const x = input('x', [1, 1, 2 ** 21 + 2]);
+      return { y: instanceNormalization(x, parameter('s', [1], zeros), parameter('b', [1], zeros)) };
+    });
+    const lowered = lower(program, 'cpu', { ...none, splitStatistics: true });
+    expect(print(lowered)).not.toContain('instanceNormalization');
+    expectSameMeaning(program, lowered);
+  });
+});
