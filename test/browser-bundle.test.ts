@@ -1,0 +1,46 @@
+/** Every entry that browsers may import can be bundled for them: nothing of Node is behind it. */
+import { readFileSync } from 'node:fs';
+import { builtinModules } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { describe, expect, test } from 'vitest';
+
+const root = fileURLToPath(new URL('../', import.meta.url));
+const { exports } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  exports: Record<string, string | Record<string, string>>;
+};
+
+/** Entry -> source file, as a bundler for browsers reads `exports`. */
+const entries = Object.entries(exports)
+  .filter(([entry]) => entry !== './package.json' && entry !== './engine/node')
+  .map(([entry, target]) => [entry, typeof target === 'string' ? target : target['default']])
+  .map(([entry, built]) => [entry, built.replace('./dist/', 'src/').replace(/\.js$/, '.ts')]);
+
+/** Bundles for a browser; modules of Node are left as imports, so that they can be seen. */
+async function importsOf(source: string | { contents: string }): Promise<string[]> {
+  const { metafile } = await build({
+    ...(typeof source === 'string'
+      ? { entryPoints: [source] }
+      : { stdin: { ...source, loader: 'ts' as const, resolveDir: root } }),
+    absWorkingDir: root,
+    bundle: true,
+    platform: 'browser',
+    format: 'esm',
+    external: ['onnxruntime-web', ...builtinModules, 'node:*'],
+    write: false,
+    outdir: 'out',
+    metafile: true,
+    logLevel: 'silent',
+  });
+  return Object.values(metafile.outputs).flatMap(({ imports }) => imports.map(({ path }) => path));
+}
+
+describe('a bundle for the browser', () => {
+  test.each(entries)('of %s (%s) imports at most the runtime for the web', async (_entry, file) => {
+    expect((await importsOf(file)).filter((path) => !/^onnxruntime-web(\/|$)/.test(path))).toEqual([]);
+  });
+
+  test('shows a module of Node where there is one', async () => {
+    expect(await importsOf({ contents: "export * from './src/cli/output.node.ts'" })).toContain('node:fs/promises');
+  });
+});
