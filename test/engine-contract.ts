@@ -153,6 +153,13 @@ const cases: readonly Case[] = [
     apply: ([x, s, b]) => instanceNormalization(x, s, b),
   },
   {
+    operator: 'instanceNormalization',
+    what: 'over a row of two million',
+    inputs: [[1, 1, 33, 256, 256], [1], [1]],
+    apply: ([x, s, b]) => instanceNormalization(x, s, b),
+    range: [0, 2],
+  },
+  {
     operator: 'batchNormalization',
     what: 'with given statistics',
     inputs: [[2, 3, 4, 5], [3], [3], [3], [3]],
@@ -218,7 +225,13 @@ export function describeEngine(engine: Engine, skipped: Readonly<Record<string, 
         const executable = await engine.compile(program, weights);
         const got = (await executable.run(feeds)).get('y')!;
         expect(got.shape).toEqual(expected.shape);
-        for (let i = 0; i < expected.data.length; i++) expect(got.data[i]).toBeCloseTo(expected.data[i], 5);
+        // Asserting a million times over is slow: look for the worst one first.
+        let worst = 0;
+        for (let i = 0; i < expected.data.length; i++) {
+          if (!(Math.abs(got.data[i] - expected.data[i]) <= Math.abs(got.data[worst] - expected.data[worst])))
+            worst = i;
+        }
+        expect(got.data[worst]).toBeCloseTo(expected.data[worst], 5);
         await executable.dispose();
       });
     }

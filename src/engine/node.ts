@@ -39,6 +39,12 @@ function cudaReport(): DeviceReport {
   return { device: 'cuda', available: true, detail: 'NVIDIA GPU through CUDA 12' };
 }
 
+function withoutWebgpu(): DeviceReport[] {
+  const cpu: DeviceReport = { device: 'cpu', available: true, detail: `${availableParallelism()} threads` };
+  const cuda = cudaReport();
+  return cuda.available ? [cuda, cpu] : [cpu, cuda];
+}
+
 let webgpuReport: Promise<DeviceReport> | undefined;
 
 /** The only way to learn whether a GPU can be used is to make a session; it throws within milliseconds when not. */
@@ -70,10 +76,7 @@ export const nodeEngine: Engine = {
   name: 'ONNX Runtime for Node',
 
   async devices() {
-    const cpu: DeviceReport = { device: 'cpu', available: true, detail: `${availableParallelism()} threads` };
-    const [cuda, webgpu] = [cudaReport(), await probeWebgpu()];
-    // WebGPU is not chosen by itself: on machines with a small GPU it is slower than the CPU.
-    return cuda.available ? [cuda, cpu, webgpu] : [cpu, cuda, webgpu];
+    return [...withoutWebgpu(), await probeWebgpu()];
   },
 
   /**
@@ -87,8 +90,8 @@ export const nodeEngine: Engine = {
   },
 
   async compile(program, weights, options: CompileOptions = {}) {
-    const reports =
-      options.device === 'cpu' ? [{ device: 'cpu', available: true, detail: '' } as const] : await this.devices();
+    // Unasked, the WebGPU probe is left out: it is not chosen by itself, and its driver search prints warnings.
+    const reports = options.device === 'webgpu' ? await this.devices() : withoutWebgpu();
     const device = chooseDevice(reports, options.device);
     const lowered = foldParameters(lower(program, device, options.lowerings), weights);
     const model = emit(lowered.program, lowered.weights);

@@ -73,6 +73,9 @@ export function emit(
           data: BigInt64Array.from(values, BigInt),
         });
       },
+      float32(value) {
+        return initializer(`float32_${value}`, { dtype: 'float32', shape: [], data: Float32Array.of(value) });
+      },
     };
     const result = operation.operator.onnx(emitter, operation.inputs.map(nameOf), {
       types: operation.inputs,

@@ -29,6 +29,8 @@ export interface OnnxEmitter {
   node(type: string, inputs: readonly string[], attributes?: Record<string, OnnxAttribute>): string;
   /** An int64 vector as an initializer (shapes, axes, pads). */
   int64s(values: readonly number[]): string;
+  /** A float32 scalar as an initializer. */
+  float32(value: number): string;
 }
 
 /** Multiply-adds by what they are spent on; the rules of counting are in cost.ts. */

@@ -110,15 +110,3 @@ describe('a flat transposed convolution', () => {
     expect(print(lowered)).toContain('transposedConvolution(%1, %3) {strides=[4,4]');
   });
 });
-
-describe('split statistics', () => {
-  it('replace the norm of a long row, scale and shift included', () => {
-    const program = buildProgram('long', () => {
-      const x = input('x', [1, 1, 2 ** 21 + 2]);
-      return { y: instanceNormalization(x, parameter('s', [1], zeros), parameter('b', [1], zeros)) };
-    });
-    const lowered = lower(program, 'cpu', { ...none, splitStatistics: true });
-    expect(print(lowered)).not.toContain('instanceNormalization');
-    expectSameMeaning(program, lowered);
-  });
-});

@@ -6,9 +6,8 @@ import type { Program } from '../program.ts';
 import { flattenTransposedConvolution } from './flattenTransposedConvolution.ts';
 import { foldBatchNormalization } from './foldBatchNormalization.ts';
 import { rowsConvolution } from './rowsConvolution.ts';
-import { splitStatistics } from './splitStatistics.ts';
 
-const passes = { foldBatchNormalization, rowsConvolution, flattenTransposedConvolution, splitStatistics };
+const passes = { foldBatchNormalization, rowsConvolution, flattenTransposedConvolution };
 
 export type Lowering = keyof typeof passes;
 export type Lowerings = Readonly<Record<Lowering, boolean>>;
@@ -23,28 +22,24 @@ const defaults: Record<Target, Lowerings> = {
     foldBatchNormalization: true,
     rowsConvolution: true,
     flattenTransposedConvolution: true,
-    splitStatistics: true,
   },
   // cuDNN has fast three-axis kernels of its own.
   cuda: {
     foldBatchNormalization: true,
     rowsConvolution: false,
     flattenTransposedConvolution: false,
-    splitStatistics: false,
   },
   // No transposed convolution over three axes on WebGPU.
   webgpu: {
     foldBatchNormalization: true,
     rowsConvolution: false,
     flattenTransposedConvolution: true,
-    splitStatistics: false,
   },
   // The blocked kernel that makes rows worth while is not in the WebAssembly build.
   wasm: {
     foldBatchNormalization: true,
     rowsConvolution: false,
     flattenTransposedConvolution: true,
-    splitStatistics: true,
   },
 };
 

@@ -18,7 +18,6 @@ import { instanceNormalizationOperator } from '../operators/normalization.ts';
 import { l2Norm, mean } from '../operators/reduction.ts';
 import { constant, filled, type Operation, type Program, type Value } from '../program.ts';
 import { rewrite } from './rewrite.ts';
-import { isFilled } from './splitStatistics.ts';
 
 /** Fewer input channels leave the blocked kernel's lanes empty: the plain form is faster (one channel: 1.6 times). */
 const fewestChannels = 8;
@@ -77,6 +76,11 @@ function convolveRows(rows: Value, weight: Value, bias: Value | undefined, heigh
     total = total ? add(total, part) : part;
   }
   return total!;
+}
+
+/** True where a constant holds one number throughout. */
+function isFilled(value: Value, number: number): boolean {
+  return value.kind === 'constant' && (value.value.data as Float64Array).every((element) => element === number);
 }
 
 /** Instance norm in rows layout: sums run over W first, so the spare rows are cut off where they are one number each. */
