@@ -1,5 +1,5 @@
 /**
- * Runs one command line and gives its exit code: 0 done; 1 a bug, with its stack; 2 something that the user can mend;
+ * Runs one command line and gives its exit code: 0 done; 1 a check that failed, or a bug, with its stack; 2 something that the user can mend;
  * 3 the machine lacks something; 130 interrupted. Knows the list of commands and nothing of what they do.
  *
  * A command is one file, `predict.ts`, that exports `registerPredict: Register`; it throws what goes wrong and never
@@ -8,10 +8,11 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { InputError, ResourceError } from '../errors.ts';
-import type { Register, Terminal } from './terminal.ts';
+import { CheckFailed, type Register, type Terminal } from './terminal.ts';
+import { registerVerify } from './verify.ts';
 
 /** Every command, in the order in which the help lists them. */
-const allCommands: readonly Register[] = [];
+const allCommands: readonly Register[] = [registerVerify];
 
 /** The version in package.json, which lies two folders up from here both in the source and in the built package. */
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -58,6 +59,7 @@ function explain(error: unknown, signal: AbortSignal): { code: number; message?:
   }
   // Whatever an interrupt made fail on its way out, the interrupt is the reason.
   if (signal.aborted) return { code: 130, message: 'interrupted' };
+  if (error instanceof CheckFailed) return { code: 1, message: `failed: ${oneLine(error.message)}` };
   if (error instanceof InputError) return { code: 2, message: `error: ${oneLine(error.message)}` };
   if (error instanceof ResourceError) return { code: 3, message: `error: ${oneLine(error.message)}` };
   if (error instanceof RangeError && error.message === 'Array buffer allocation failed') {

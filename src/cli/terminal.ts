@@ -22,6 +22,11 @@ export interface Terminal {
   readonly columns: number;
 }
 
+/** A check whose answer is no: it was carried out as asked, and failed. Exit code 1, one line, no stack. */
+export class CheckFailed extends Error {
+  override readonly name = 'CheckFailed';
+}
+
 /** Adds a command to the command line: `program.command('name')`, its description, options, `example` and action. */
 export type Register = (program: Command, terminal: Terminal) => void;
 

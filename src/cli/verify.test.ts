@@ -1,0 +1,79 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { hasShared, sharedPath } from '../../test/shared.ts';
+import { run } from './run.ts';
+import { tapOf } from './verify/unetrpp.ts';
+
+async function shell(...argv: string[]) {
+  let out = '';
+  let err = '';
+  const terminal = {
+    out: (text: string) => (out += text),
+    err: (text: string) => (err += text),
+    signal: new AbortController().signal,
+    columns: 100,
+  };
+  return { code: await run(argv, terminal), out, err };
+}
+
+describe('names of the reference files', () => {
+  it('are found as taps of the program', () => {
+    expect(tapOf('encoder.stem')).toBe('unetr_pp_encoder.downsample_layers.0.out');
+    expect(tapOf('encoder.down2')).toBe('unetr_pp_encoder.downsample_layers.2.out');
+    expect(tapOf('encoder.stage1.block0.epa.x_SA')).toBe('unetr_pp_encoder.stages.0.0.epa_block.x_SA');
+    expect(tapOf('encoder.stage1.block0.epa')).toBe('unetr_pp_encoder.stages.0.0.epa_block.out');
+    expect(tapOf('encoder.stage4')).toBe('unetr_pp_encoder.stages.3.out');
+    expect(tapOf('decoder2.transp_conv')).toBe('decoder2.transp_conv.out');
+    expect(tapOf('out2')).toBe('out2');
+  });
+});
+
+describe.skipIf(!hasShared)('unetrpp verify', () => {
+  const folder = sharedPath('golden', 'unetrpp');
+
+  it('reproduces the attention block and the four small networks in both layouts', async () => {
+    for (const only of ['attention', 'small']) {
+      const { code, out } = await shell('verify', folder, '--only', only, '--json');
+      expect(code).toBe(0);
+      const { passed, comparisons } = JSON.parse(out) as { passed: boolean; comparisons: unknown[] };
+      expect(passed).toBe(true);
+      expect(comparisons.length).toBeGreaterThan(100);
+    }
+  });
+
+  it('reproduces the four published networks at full size, every intermediate, lowered and plain', async () => {
+    const { code, out } = await shell('verify', folder, '--only', 'full');
+    expect(out).toContain('704 comparisons in 4 sets: all within their limits.');
+    expect(code).toBe(0);
+  }, 600_000);
+
+  it('fails with exit code 1 and names the tensor when a value is off', async () => {
+    const copy = mkdtempSync(join(tmpdir(), 'unetrpp-verify-'));
+    try {
+      const set = JSON.parse(readFileSync(join(folder, 'small-synapse.json'), 'utf8'));
+      set.eval_outputs.out2.samples.values[3] *= 1.01;
+      writeFileSync(join(copy, 'small-synapse.json'), JSON.stringify(set));
+      const { code, out, err } = await shell('verify', copy);
+      expect(code).toBe(1);
+      expect(out).toMatch(/out2 \(reference layout\) .* FAILED/);
+      expect(err).toContain('2 of 48 comparisons failed');
+    } finally {
+      rmSync(copy, { recursive: true });
+    }
+  });
+});
+
+describe('unetrpp verify, asked for what is not there,', () => {
+  it('says so', async () => {
+    expect(await shell('verify', '/nowhere')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('no folder /nowhere'),
+    });
+    expect(await shell('verify', 'src')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('no reference values'),
+    });
+  });
+});
