@@ -183,19 +183,18 @@ describe('an interrupted process', () => {
   `;
 
   async function interrupt(...options: string[]) {
-    // In a package of its own, because the version is read two folders above the program.
-    const bundle = at('package/dist/cli/slow.mjs');
+    // Two folders below package.json, as in the built package, and where the dependencies can be found.
+    const bundle = fileURLToPath(new URL(`../../node_modules/.cache/slow-${process.pid}.mjs`, import.meta.url));
     const out = at('out');
     mkdirSync(out);
     await build({
       stdin: { contents: program, resolveDir: fileURLToPath(new URL('.', import.meta.url)), loader: 'ts' },
       outfile: bundle,
       bundle: true,
+      packages: 'external',
       platform: 'node',
       format: 'esm',
-      banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
     });
-    writeFileSync(at('package/package.json'), '{"version":"0.0.0"}');
     const child = spawn(process.execPath, [bundle, 'slow', join(out, 'mask'), ...options], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -205,6 +204,7 @@ describe('an interrupted process', () => {
       if (/^(started|deaf)\n$/m.test(chunk)) child.kill('SIGINT');
     });
     const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+    rmSync(bundle);
     return { code, err, left: readdirSync(out) };
   }
 
