@@ -214,3 +214,8 @@ export function toSmallestIntegers(data: VoxelData): VoxelData {
   if (!fitting) throw new RangeError(`no integer type of at most 32 bits holds labels from ${low} to ${high}`);
   return data instanceof fitting.type ? data : new fitting.type(data);
 }
+
+/** An array of zeros of the same type. */
+export function emptyLike<T extends VoxelData>(data: T, length: number): T {
+  return new (data.constructor as new (length: number) => T)(length);
+}
