@@ -1,5 +1,15 @@
 /** Volumes: voxels with their place in the patient. */
 export {
+  type NiftiImage,
+  type NiftiReadOptions,
+  type NiftiWriteOptions,
+  readNifti,
+  writeNifti,
+  writeNiftiLabels,
+} from './formats/nifti.ts';
+export type { NiftiHeader, StoredType } from './formats/niftiHeader.ts';
+export { orientationOf, reorient, reorientLike } from './orientation.ts';
+export {
   type Color,
   encodePng,
   labelColor,
@@ -8,13 +18,19 @@ export {
   threePlanes,
 } from './picture.ts';
 export {
+  type Affine,
+  affineOf,
   type Geometry,
+  geometryFromAffine,
   identityDirection,
+  indexToWorld,
   type LabelMap,
   type Matrix3,
+  swapLpsRas,
   type Vector3,
   type Volume,
   type VoxelData,
   voxelCount,
   voxelVolumeMl,
+  worldToIndex,
 } from './volume.ts';
