@@ -18,6 +18,21 @@ export {
   threePlanes,
 } from './picture.ts';
 export {
+  type FloatData,
+  imageResampling,
+  labelResampling,
+  newShape,
+  probabilityResampling,
+  type Regrid,
+  type ResamplingOptions,
+  resample,
+  resampleChannel,
+  resampleLabelChannel,
+  resampleLabels,
+  resize,
+  separateAxis,
+} from './resampling.ts';
+export {
   type Affine,
   affineOf,
   type Geometry,

@@ -1,0 +1,468 @@
+/**
+ * Resampling to another voxel size as nnU-Net does it: voxel extents are matched (not the centers of the end voxels),
+ * edges are repeated, images go through cubic B-splines that are clipped to the range of the input, label maps through
+ * linear weights and a vote, and a strongly anisotropic axis is treated apart from the other two ("separate z").
+ *
+ * Interpolation separates: each axis is one pass of a one-dimensional operator, in float64, over blocks of neighboring
+ * columns. Between passes values have the precision of the data. A pass needs one array beside its input, so that at
+ * most the input, the output and one array between them exist at once.
+ *
+ * Shapes and spacings of plain arrays are in array order (z, y, x); those of volumes are as in `volume.ts`.
+ * Definitions: nnU-Net v2, `resample_data_or_seg`; SciPy, `ndimage.spline_filter`; Unser, Aldroubi and Eden, "B-spline
+ * signal processing: part II", 1993.
+ */
+import { sameShape } from '../tensor.ts';
+import {
+  emptyLike,
+  type Geometry,
+  indexToWorld,
+  type LabelMap,
+  type Vector3,
+  type Volume,
+  type VoxelData,
+  voxelCount,
+} from './volume.ts';
+
+export type FloatData = Float32Array | Float64Array;
+
+/** From one grid to another with the same extent; all in array order (z, y, x). */
+export interface Regrid {
+  readonly shape: Vector3;
+  readonly spacing: Vector3;
+  readonly newShape: Vector3;
+  readonly newSpacing: Vector3;
+}
+
+export interface ResamplingOptions<Order extends 0 | 1 | 3 = 0 | 1 | 3> {
+  /** 0 nearest, 1 linear, 3 cubic; in the plane when an axis is treated apart. */
+  order: Order;
+  /** Along an axis that is treated apart. */
+  orderZ: 0 | 1;
+  /** Whether the coarsest axis is treated apart; left out, where a voxel is more than 3 times as long as it is wide. */
+  separateZ?: boolean;
+}
+
+/** nnU-Net's settings: images, segmentations, and probabilities or logits on their way back to the scan's grid. */
+export const imageResampling: ResamplingOptions = { order: 3, orderZ: 0 };
+export const labelResampling: ResamplingOptions<0 | 1> = { order: 1, orderZ: 0 };
+export const probabilityResampling: ResamplingOptions = { order: 1, orderZ: 0 };
+
+const anisotropyThreshold = 3;
+
+/** Voxels per axis after resampling; halves go to the even number. At least 1, where nnU-Net would give an empty axis. */
+export function newShape(shape: Vector3, spacing: Vector3, newSpacing: Vector3): Vector3 {
+  const [z, y, x] = shape.map((length, axis) => Math.max(1, roundEven((spacing[axis] / newSpacing[axis]) * length)));
+  return [z, y, x];
+}
+
+/**
+ * The axis that is treated apart, or none: the coarsest one of the present grid if that is anisotropic, else of the new
+ * grid. Two equally coarse axes are not treated apart.
+ * @param force true: always, by the present grid; false: never
+ */
+export function separateAxis(spacing: Vector3, newSpacing: Vector3, force?: boolean): number | undefined {
+  if (force === false) return undefined;
+  const anisotropic = (s: Vector3) => Math.max(...s) / Math.min(...s) > anisotropyThreshold;
+  const grid = force || anisotropic(spacing) ? spacing : anisotropic(newSpacing) ? newSpacing : undefined;
+  const coarsest = [0, 1, 2].filter((axis) => grid?.[axis] === Math.max(...(grid ?? [])));
+  return coarsest.length === 1 ? coarsest[0] : undefined;
+}
+
+/**
+ * A volume of intensities on a new voxel size (mm, along x, y, z). Integers become float32. The spacing of the result
+ * is what fits a whole number of voxels into the same extent, so it can differ a little from the wanted one.
+ */
+export function resample(volume: Volume, spacing: Vector3, options = imageResampling): Volume<FloatData> {
+  const { data } = volume;
+  const regrid = regridOf(volume, spacing);
+  const values = data instanceof Float32Array || data instanceof Float64Array ? data : Float32Array.from(data);
+  return {
+    ...regridded(volume, regrid),
+    data: perChannel(volume, values, (part) => resampleChannel(part, regrid, options)),
+  };
+}
+
+/** A label map on a new voxel size (mm, along x, y, z), see `resample`. */
+export function resampleLabels<V extends Volume | LabelMap>(labels: V, spacing: Vector3, options = labelResampling): V {
+  const regrid = regridOf(labels, spacing);
+  return {
+    ...regridded(labels, regrid),
+    data: perChannel(labels, labels.data, (part) => resampleLabelChannel(part, regrid, options)),
+  };
+}
+
+/** One channel of intensities, z x y x x. Gives the same array when the shape stays. */
+export function resampleChannel<T extends FloatData>(data: T, regrid: Regrid, options: ResamplingOptions): T {
+  const { shape, newShape } = regrid;
+  if (sameShape(shape, newShape)) return data;
+  const apart = separateAxis(regrid.spacing, regrid.newSpacing, options.separateZ);
+  if (apart === undefined) return resize(data, shape, newShape, options.order);
+
+  const inPlane = shape.map((length, axis) => (axis === apart ? length : newShape[axis])) as unknown as Vector3;
+  let slices = data;
+  if (!sameShape(shape, inPlane)) {
+    slices = alongEachAxis(data, shape, inPlane, options.order);
+    // Every slice is a picture of its own: clipped to its own range.
+    if (options.order > 1) clipSlices(slices, inPlane, data, shape, apart);
+  }
+  return inPlane[apart] === newShape[apart]
+    ? slices
+    : resizeAxis(slices, inPlane, apart, newShape[apart], options.orderZ);
+}
+
+/**
+ * One channel of labels, z x y x x. Order 1: each voxel gets the label that has at least half of the linear weights
+ * around it, the larger label in a tie, and 0 where none has half. Gives the same array when the shape stays.
+ */
+export function resampleLabelChannel<T extends VoxelData>(
+  data: T,
+  regrid: Regrid,
+  options: ResamplingOptions<0 | 1>,
+): T {
+  const { shape, newShape } = regrid;
+  if (sameShape(shape, newShape)) return data;
+  const inPlaneVote = options.order === 0 ? nearest : voteLinear;
+  const apart = separateAxis(regrid.spacing, regrid.newSpacing, options.separateZ);
+  if (apart === undefined) return inPlaneVote(data, shape, newShape);
+
+  const inPlane = shape.map((length, axis) => (axis === apart ? length : newShape[axis])) as unknown as Vector3;
+  const slices = sameShape(shape, inPlane) ? data : inPlaneVote(data, shape, inPlane);
+  if (inPlane[apart] === newShape[apart]) return slices;
+  return options.orderZ === 0
+    ? nearest(slices, inPlane, newShape)
+    : // Between two slices the nearer one's label, and 0 exactly half way between different ones.
+      voteLinear(slices, inPlane, newShape, (weight) => weight > 0.5);
+}
+
+/**
+ * One channel, z x y x x, with other axis lengths: all axes alike, clipped to the range of the input (which only order 3
+ * can leave).
+ */
+export function resize<T extends FloatData>(data: T, shape: Vector3, newShape: Vector3, order: 0 | 1 | 3): T {
+  if (sameShape(shape, newShape)) return data;
+  if (order === 0) return nearest(data, shape, newShape);
+  const out = alongEachAxis(data, shape, newShape, order);
+  if (order === 3) {
+    const [low, high] = rangeOf(data);
+    for (let i = 0; i < out.length; i++) out[i] = Math.min(high, Math.max(low, out[i]));
+  }
+  return out;
+}
+
+// --- volumes ---
+
+function regridOf(volume: Geometry, spacing: Vector3): Regrid {
+  const present: Vector3 = [volume.spacing[2], volume.spacing[1], volume.spacing[0]];
+  const wanted: Vector3 = [spacing[2], spacing[1], spacing[0]];
+  return {
+    shape: volume.shape,
+    spacing: present,
+    newShape: newShape(volume.shape, present, wanted),
+    newSpacing: wanted,
+  };
+}
+
+/** The same extent with other voxels: the first voxel's center moves by half the difference of the sizes. */
+function regridded<V extends Volume>(volume: V, { shape, newShape }: Regrid): V {
+  const zoom = [2, 1, 0].map((axis) => shape[axis] / newShape[axis]);
+  const [i, j, k] = zoom.map((ratio) => 0.5 * ratio - 0.5);
+  const [x, y, z] = zoom.map((ratio, axis) => volume.spacing[axis] * ratio);
+  return { ...volume, shape: newShape, spacing: [x, y, z], origin: indexToWorld(volume, [i, j, k]) };
+}
+
+function perChannel<T extends VoxelData>(volume: Volume, data: T, change: (channel: T) => T): T {
+  if (volume.channels === 1) return change(data);
+  const count = voxelCount(volume);
+  let out: T | undefined;
+  for (let channel = 0; channel < volume.channels; channel++) {
+    const changed = change(data.subarray(channel * count, (channel + 1) * count) as T);
+    out ??= emptyLike(data, volume.channels * changed.length);
+    out.set(changed, channel * changed.length);
+  }
+  return out ?? data;
+}
+
+// --- sample points ---
+
+/** Where output index k of an axis reads: voxel extents are matched. The order of operations decides ties of order 0. */
+function samplePoints(n: number, m: number): Float64Array {
+  const zoom = n / m;
+  return Float64Array.from({ length: m }, (_, k) => (k + 0.5) * zoom - 0.5);
+}
+
+function nearestIndices(n: number, m: number): Int32Array {
+  return Int32Array.from(samplePoints(n, m), (x) => Math.floor(Math.min(Math.max(x, 0), n - 1) + 0.5));
+}
+
+/** For each output index the rows that it reads, and their weights: `count` of each, one after the other. */
+interface Taps {
+  readonly count: 2 | 4;
+  readonly rows: Int32Array;
+  readonly weights: Float64Array;
+}
+
+function linearTaps(n: number, m: number): Taps {
+  const rows = new Int32Array(2 * m);
+  const weights = new Float64Array(2 * m);
+  samplePoints(n, m).forEach((point, k) => {
+    const x = Math.min(Math.max(point, 0), n - 1);
+    const low = Math.floor(x);
+    rows.set([low, Math.min(low + 1, n - 1)], 2 * k);
+    weights.set([1 - (x - low), x - low], 2 * k);
+  });
+  return { count: 2, rows, weights };
+}
+
+/** Copies of the edge voxel on either side before the spline's filter. */
+const splinePadding = 12;
+
+/** Rows of the padded axis. Sample points are not clamped: near the border they lie in the padding. */
+function cubicTaps(n: number, m: number): Taps {
+  const rows = new Int32Array(4 * m);
+  const weights = new Float64Array(4 * m);
+  samplePoints(n, m).forEach((point, k) => {
+    const y = point + splinePadding;
+    const low = Math.floor(y);
+    const t = y - low;
+    const u = 1 - t;
+    rows.set([low - 1, low, low + 1, low + 2], 4 * k);
+    weights.set([u ** 3 / 6, (4 - 6 * t * t + 3 * t ** 3) / 6, (4 - 6 * u * u + 3 * u ** 3) / 6, t ** 3 / 6], 4 * k);
+  });
+  return { count: 4, rows, weights };
+}
+
+// --- passes ---
+
+/** The axes that change, one after the other: those that shrink first, so that what lies between is small. */
+function alongEachAxis<T extends FloatData>(data: T, shape: Vector3, newShape: Vector3, order: 0 | 1 | 3): T {
+  const ratio = (axis: number) => newShape[axis] / shape[axis];
+  let out = data;
+  let now = shape;
+  for (const axis of [0, 1, 2].filter((axis) => ratio(axis) !== 1).sort((a, b) => ratio(a) - ratio(b))) {
+    out = resizeAxis(out, now, axis, newShape[axis], order);
+    now = now.map((length, other) => (other === axis ? newShape[axis] : length)) as unknown as Vector3;
+  }
+  return out;
+}
+
+/** One axis of length n to length m; the other two stay. */
+function resizeAxis<T extends FloatData>(data: T, shape: Vector3, axis: number, m: number, order: 0 | 1 | 3): T {
+  const n = shape[axis];
+  if (order === 0) {
+    return nearest(data, shape, shape.map((length, other) => (other === axis ? m : length)) as unknown as Vector3);
+  }
+  const outer = axis === 0 ? 1 : axis === 1 ? shape[0] : 1;
+  const columns = (shape[0] * shape[1] * shape[2]) / (outer * n);
+  // Columns lie next to each other but for the x axis, where each is a row of the array.
+  const contiguous = axis !== 2;
+  const [step, columnStep, newStep, newColumnStep] = contiguous ? [columns, 1, columns, 1] : [1, n, 1, m];
+
+  const taps = order === 1 ? linearTaps(n, m) : cubicTaps(n, m);
+  const padding = order === 3 ? splinePadding : 0;
+  const length = n + 2 * padding;
+  // A block of columns should stay in the processor's cache, and be wide enough for the loops over it to pay.
+  const width = Math.min(columns, Math.max(8, Math.min(64, Math.floor(16384 / length))));
+  const block = new Float64Array(length * width);
+  const out = emptyLike(data, (data.length / n) * m);
+
+  for (let o = 0; o < outer; o++) {
+    for (let first = 0; first < columns; first += width) {
+      const count = Math.min(width, columns - first);
+      const from = o * columns * n + first * columnStep;
+      for (let i = 0; i < n; i++) {
+        const row = (padding + i) * count;
+        for (let c = 0, at = from + i * step; c < count; c++, at += columnStep) block[row + c] = data[at];
+      }
+      if (order === 3) {
+        padRows(block, length, count);
+        filterRows(block, length, count);
+      }
+      const to = o * columns * m + first * newColumnStep;
+      readRows(block, count, taps, m, out, to, newStep, newColumnStep);
+    }
+  }
+  return out;
+}
+
+/** Repeats the first and the last row of the data in the padding. */
+function padRows(block: Float64Array, length: number, count: number): void {
+  const last = length - splinePadding - 1;
+  for (let i = 0; i < splinePadding; i++) {
+    block.copyWithin(i * count, splinePadding * count, (splinePadding + 1) * count);
+    block.copyWithin((last + 1 + i) * count, last * count, (last + 1) * count);
+  }
+}
+
+/**
+ * Samples -> coefficients of the cubic B-spline through them, down the rows of the block: a causal and an anti-causal
+ * recursion with the pole z = sqrt(3) - 2, the signal mirrored about the outer edges of its first and last sample.
+ */
+function filterRows(block: Float64Array, length: number, count: number): void {
+  const z = Math.sqrt(3) - 2;
+  const gain = (1 - z) * (1 - 1 / z);
+  const size = length * count;
+  for (let i = 0; i < size; i++) block[i] *= gain;
+
+  const zN = z ** length;
+  // |z|^64 is 1e-37: later terms change no bit of the sum.
+  const terms = Math.min(length, 64);
+  const lastRow = (length - 1) * count;
+  for (let c = 0; c < count; c++) {
+    let sum = block[c] + zN * block[lastRow + c];
+    for (let i = 1, power = z; i < terms; i++, power *= z) {
+      sum += power * (block[i * count + c] + zN * block[lastRow - i * count + c]);
+    }
+    block[c] += (z / (1 - zN * zN)) * sum;
+  }
+  for (let i = count; i < size; i++) block[i] += z * block[i - count];
+  for (let i = lastRow; i < size; i++) block[i] *= z / (z - 1);
+  for (let i = lastRow - 1; i >= 0; i--) block[i] = z * (block[i + count] - block[i]);
+}
+
+/** Weighted sums of rows into the output: row k, column c goes to `to + k * step + c * columnStep`. */
+function readRows(
+  block: Float64Array,
+  count: number,
+  { count: tapCount, rows, weights }: Taps,
+  m: number,
+  out: FloatData,
+  to: number,
+  step: number,
+  columnStep: number,
+): void {
+  for (let k = 0; k < m; k++) {
+    const tap = k * tapCount;
+    const [a, b] = [rows[tap] * count, rows[tap + 1] * count];
+    const [u, v] = [weights[tap], weights[tap + 1]];
+    let at = to + k * step;
+    if (tapCount === 2) {
+      for (let column = 0; column < count; column++, at += columnStep) {
+        out[at] = u * block[a + column] + v * block[b + column];
+      }
+    } else {
+      const [c, d] = [rows[tap + 2] * count, rows[tap + 3] * count];
+      const [w, x] = [weights[tap + 2], weights[tap + 3]];
+      for (let column = 0; column < count; column++, at += columnStep) {
+        out[at] = u * block[a + column] + v * block[b + column] + w * block[c + column] + x * block[d + column];
+      }
+    }
+  }
+}
+
+/** Order 0 on all axes at once. */
+function nearest<T extends VoxelData>(data: T, shape: Vector3, newShape: Vector3): T {
+  const [zs, ys, xs] = shape.map((n, axis) => nearestIndices(n, newShape[axis]));
+  const out = emptyLike(data, newShape[0] * newShape[1] * newShape[2]);
+  let to = 0;
+  for (const z of zs) {
+    for (const y of ys) {
+      const row = (z * shape[1] + y) * shape[2];
+      for (let k = 0; k < xs.length; k++) out[to++] = data[row + xs[k]];
+    }
+  }
+  return out;
+}
+
+/**
+ * Labels by the linear weights of the (up to eight) voxels around each sample point: the largest label whose weights
+ * add up to enough, 0 where none does. One look at the neighbors says what resizing every label's own mask would.
+ */
+function voteLinear<T extends VoxelData>(
+  data: T,
+  shape: Vector3,
+  newShape: Vector3,
+  enough = (weight: number) => weight >= 0.5,
+): T {
+  const [zs, ys, xs] = shape.map((n, axis) => linearTaps(n, newShape[axis]));
+  const out = emptyLike(data, newShape[0] * newShape[1] * newShape[2]);
+  const near = new Float64Array(8);
+  const weights = new Float64Array(8);
+  let to = 0;
+  for (let z = 0; z < newShape[0]; z++) {
+    for (let y = 0; y < newShape[1]; y++) {
+      const row = (zTap: number, yTap: number) => (zs.rows[2 * z + zTap] * shape[1] + ys.rows[2 * y + yTap]) * shape[2];
+      const [r0, r1, r2, r3] = [row(0, 0), row(0, 1), row(1, 0), row(1, 1)];
+      for (let x = 0; x < newShape[2]; x++) {
+        const low = xs.rows[2 * x];
+        const high = xs.rows[2 * x + 1];
+        const label = data[r0 + low];
+        near[0] = label;
+        near[1] = data[r0 + high];
+        near[2] = data[r1 + low];
+        near[3] = data[r1 + high];
+        near[4] = data[r2 + low];
+        near[5] = data[r2 + high];
+        near[6] = data[r3 + low];
+        near[7] = data[r3 + high];
+        let alike = true;
+        for (let i = 1; i < 8; i++) alike = alike && near[i] === label;
+        if (alike) {
+          out[to++] = label;
+          continue;
+        }
+        for (let i = 0; i < 8; i++) {
+          weights[i] = zs.weights[2 * z + (i >> 2)] * ys.weights[2 * y + ((i >> 1) & 1)] * xs.weights[2 * x + (i & 1)];
+        }
+        out[to++] = winner(near, weights, enough);
+      }
+    }
+  }
+  return out;
+}
+
+function winner(labels: Float64Array, weights: Float64Array, enough: (weight: number) => boolean): number {
+  let best: number | undefined;
+  for (let i = 0; i < labels.length; i++) {
+    if (best !== undefined && labels[i] <= best) continue;
+    let sum = 0;
+    for (let j = 0; j < labels.length; j++) if (labels[j] === labels[i]) sum += weights[j];
+    if (enough(sum)) best = labels[i];
+  }
+  return best ?? 0;
+}
+
+// --- clipping ---
+
+function rangeOf(data: VoxelData): [low: number, high: number] {
+  let [low, high] = [Infinity, -Infinity];
+  for (let i = 0; i < data.length; i++) {
+    if (data[i] < low) low = data[i];
+    if (data[i] > high) high = data[i];
+  }
+  return [low, high];
+}
+
+/** Clips each slice across an axis to the range of the same slice of the input. */
+function clipSlices(out: FloatData, newShape: Vector3, data: FloatData, shape: Vector3, axis: number): void {
+  const low = new Float64Array(shape[axis]).fill(Infinity);
+  const high = new Float64Array(shape[axis]).fill(-Infinity);
+  forEachSliceRun(data, shape, axis, (slice, from, end) => {
+    for (let i = from; i < end; i++) {
+      if (data[i] < low[slice]) low[slice] = data[i];
+      if (data[i] > high[slice]) high[slice] = data[i];
+    }
+  });
+  forEachSliceRun(out, newShape, axis, (slice, from, end) => {
+    for (let i = from; i < end; i++) out[i] = Math.min(high[slice], Math.max(low[slice], out[i]));
+  });
+}
+
+/** Visits the data as runs of neighbors that lie in one slice across the axis. */
+function forEachSliceRun(
+  data: FloatData,
+  shape: Vector3,
+  axis: number,
+  visit: (slice: number, from: number, end: number) => void,
+): void {
+  const run = axis === 0 ? shape[1] * shape[2] : axis === 1 ? shape[2] : 1;
+  for (let from = 0, slice = 0; from < data.length; from += run) {
+    visit(slice, from, from + run);
+    slice = slice + 1 === shape[axis] ? 0 : slice + 1;
+  }
+}
+
+/** The nearest whole number, halves to the even one. */
+function roundEven(value: number): number {
+  const rounded = Math.round(value);
+  return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
+}
