@@ -216,6 +216,14 @@ describe('what cannot be drawn', () => {
     );
   });
 
+  test('labels elsewhere in the patient, or turned', () => {
+    for (const geometry of [{ origin: [0, 0, 1] as const }, { direction: [-1, 0, 0, 0, -1, 0, 0, 0, 1] as const }]) {
+      expect(() => threePlanes(drawn(), { ...drawn(), ...geometry })).toThrow(
+        'the labels lie elsewhere in the patient',
+      );
+    }
+  });
+
   test('a voxel outside, and a channel that is not there', () => {
     expect(() => threePlanes(drawn(), undefined, { at: [2, 5, 2] })).toThrow(
       'the voxel 2, 5, 2 (z, y, x) lies outside of the volume, 5x5x5',

@@ -10,7 +10,8 @@
 import { encode } from 'fast-png';
 import { InputError } from '../errors.ts';
 import { sameShape, showShape } from '../tensor.ts';
-import { type Geometry, type Matrix3, type Vector3, type Volume, voxelCount } from './volume.ts';
+import { orientationOf } from './orientation.ts';
+import { type Geometry, indexToWorld, type Vector3, type Volume, voxelCount } from './volume.ts';
 
 /** 8-bit RGB, row by row from the top left. */
 export interface Picture {
@@ -53,6 +54,9 @@ export function threePlanes(volume: Volume, labels?: Volume, options: PictureOpt
       `the labels have ${showShape(labels.shape)} voxels (z, y, x) and the image ${showShape(volume.shape)}; a picture needs both on one grid`,
     );
   }
+  if (labels && !onOneGrid(volume, labels)) {
+    throw new InputError('the labels lie elsewhere in the patient than the image; a picture needs both on one grid');
+  }
   const at = options.at ??
     (labels && largestStructure(labels)) ?? [volume.shape[0] >> 1, volume.shape[1] >> 1, volume.shape[2] >> 1];
   if (at.some((index, axis) => !(Number.isInteger(index) && index >= 0 && index < volume.shape[axis]))) {
@@ -63,7 +67,7 @@ export function threePlanes(volume: Volume, labels?: Volume, options: PictureOpt
     ? [options.window.level - options.window.width / 2, options.window.level + options.window.width / 2]
     : percentiles(voxels, 0.5, 99.5);
 
-  const [left, posterior, superior] = worldAxes(volume.direction);
+  const [left, posterior, superior] = worldAxes(volume);
   const inferior = { ...superior, sign: -superior.sign };
   const views = [
     { right: left, down: posterior },
@@ -134,20 +138,23 @@ interface Axis {
   readonly sign: number;
 }
 
-/** For each world axis (left, posterior, superior) the voxel axis closest to it: of all pairings the best one in sum. */
-function worldAxes(direction: Matrix3): [Axis, Axis, Axis] {
-  const pairings: readonly Vector3[] = [
-    [0, 1, 2],
-    [0, 2, 1],
-    [1, 0, 2],
-    [1, 2, 0],
-    [2, 0, 1],
-    [2, 1, 0],
-  ];
-  const closeness = (pairing: Vector3) =>
-    pairing.reduce((sum, axis, world) => sum + Math.abs(direction[world * 3 + axis]), 0);
-  const best = pairings.reduce((a, b) => (closeness(b) > closeness(a) ? b : a));
-  return best.map((axis, world) => ({ axis, sign: direction[world * 3 + axis] < 0 ? -1 : 1 })) as [Axis, Axis, Axis];
+/** For each world axis (left, posterior, superior) the voxel axis closest to it. */
+function worldAxes(geometry: Geometry): [Axis, Axis, Axis] {
+  const code = orientationOf(geometry);
+  const along = (negative: string, positive: string): Axis => {
+    const axis = Math.max(code.indexOf(negative), code.indexOf(positive));
+    return { axis, sign: code[axis] === positive ? 1 : -1 };
+  };
+  return [along('R', 'L'), along('A', 'P'), along('I', 'S')];
+}
+
+/** Whether the first and the last voxel lie within half a voxel of the other volume's. */
+function onOneGrid(a: Geometry, b: Geometry): boolean {
+  const last: Vector3 = [a.shape[2] - 1, a.shape[1] - 1, a.shape[0] - 1];
+  return ([[0, 0, 0], last] as const).every((index) => {
+    const [p, q] = [indexToWorld(a, index), indexToWorld(b, index)];
+    return Math.hypot(p[0] - q[0], p[1] - q[1], p[2] - q[2]) < Math.min(...a.spacing) / 2;
+  });
 }
 
 /** Center (z, y, x) of all voxels of the label that has most of them; undefined when all is background. */
