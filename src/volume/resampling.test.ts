@@ -41,9 +41,13 @@ describe('separateAxis', () => {
     expect(separateAxis([1, 4, 4], [1, 1, 1])).toBeUndefined();
   });
 
+  test('the threshold is a setting', () => {
+    expect(separateAxis([2.5, 1, 1], [1, 1, 1], { anisotropyThreshold: 2 })).toBe(0);
+  });
+
   test('can be forced either way', () => {
-    expect(separateAxis([1, 2, 1], [1, 1, 1], true)).toBe(1);
-    expect(separateAxis([9, 1, 1], [1, 1, 1], false)).toBeUndefined();
+    expect(separateAxis([1, 2, 1], [1, 1, 1], { separateZ: true })).toBe(1);
+    expect(separateAxis([9, 1, 1], [1, 1, 1], { separateZ: false })).toBeUndefined();
   });
 });
 
@@ -245,7 +249,7 @@ describe.skipIf(!hasShared)('nnU-Net reference values', () => {
 
   test('which axis is treated apart', () => {
     for (const { current, new: wanted, force, result } of golden.separate_z) {
-      expect(separateAxis(current, wanted, force ?? undefined) ?? null).toBe(result.axis);
+      expect(separateAxis(current, wanted, { separateZ: force ?? undefined }) ?? null).toBe(result.axis);
     }
   });
 
@@ -262,7 +266,7 @@ describe.skipIf(!hasShared)('nnU-Net reference values', () => {
     };
     expect(newShape(shape, given.current_spacing, given.new_spacing)).toEqual(given.new_shape);
     const separateZ = given.force_separate_z ?? undefined;
-    expect(separateAxis(given.current_spacing, given.new_spacing, separateZ) ?? null).toBe(given.axis);
+    expect(separateAxis(given.current_spacing, given.new_spacing, { separateZ }) ?? null).toBe(given.axis);
 
     if (given.is_seg) {
       const options = { order: given.order === 0 ? 0 : 1, orderZ: given.order_z, separateZ } as const;

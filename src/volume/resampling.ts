@@ -14,16 +14,16 @@
 import { sameShape } from '../tensor.ts';
 import {
   emptyLike,
+  type FloatData,
   type Geometry,
   indexToWorld,
   type LabelMap,
+  rangeOf,
   type Vector3,
   type Volume,
   type VoxelData,
   voxelCount,
 } from './volume.ts';
-
-export type FloatData = Float32Array | Float64Array;
 
 /** From one grid to another with the same extent; all in array order (z, y, x). */
 export interface Regrid {
@@ -37,17 +37,17 @@ export interface ResamplingOptions<Order extends 0 | 1 | 3 = 0 | 1 | 3> {
   /** 0 nearest, 1 linear, 3 cubic; in the plane when an axis is treated apart. */
   order: Order;
   /** Along an axis that is treated apart. */
-  orderZ: 0 | 1;
-  /** Whether the coarsest axis is treated apart; left out, where a voxel is more than 3 times as long as it is wide. */
+  orderZ: Order;
+  /** Whether the coarsest axis is treated apart, by the present grid; left out, where a grid is anisotropic. */
   separateZ?: boolean;
+  /** Largest spacing over smallest, above which a grid counts as anisotropic; nnU-Net's 3 when left out. */
+  anisotropyThreshold?: number;
 }
 
 /** nnU-Net's settings: images, segmentations, and probabilities or logits on their way back to the scan's grid. */
 export const imageResampling: ResamplingOptions = { order: 3, orderZ: 0 };
 export const labelResampling: ResamplingOptions<0 | 1> = { order: 1, orderZ: 0 };
 export const probabilityResampling: ResamplingOptions = { order: 1, orderZ: 0 };
-
-const anisotropyThreshold = 3;
 
 /** Voxels per axis after resampling; halves go to the even number. At least 1, where nnU-Net would give an empty axis. */
 export function newShape(shape: Vector3, spacing: Vector3, newSpacing: Vector3): Vector3 {
@@ -58,12 +58,15 @@ export function newShape(shape: Vector3, spacing: Vector3, newSpacing: Vector3):
 /**
  * The axis that is treated apart, or none: the coarsest one of the present grid if that is anisotropic, else of the new
  * grid. Two equally coarse axes are not treated apart.
- * @param force true: always, by the present grid; false: never
  */
-export function separateAxis(spacing: Vector3, newSpacing: Vector3, force?: boolean): number | undefined {
-  if (force === false) return undefined;
+export function separateAxis(
+  spacing: Vector3,
+  newSpacing: Vector3,
+  { separateZ, anisotropyThreshold = 3 }: Pick<ResamplingOptions, 'separateZ' | 'anisotropyThreshold'> = {},
+): number | undefined {
+  if (separateZ === false) return undefined;
   const anisotropic = (s: Vector3) => Math.max(...s) / Math.min(...s) > anisotropyThreshold;
-  const grid = force || anisotropic(spacing) ? spacing : anisotropic(newSpacing) ? newSpacing : undefined;
+  const grid = separateZ || anisotropic(spacing) ? spacing : anisotropic(newSpacing) ? newSpacing : undefined;
   const coarsest = [0, 1, 2].filter((axis) => grid?.[axis] === Math.max(...(grid ?? [])));
   return coarsest.length === 1 ? coarsest[0] : undefined;
 }
@@ -95,7 +98,7 @@ export function resampleLabels<V extends Volume | LabelMap>(labels: V, spacing: 
 export function resampleChannel<T extends FloatData>(data: T, regrid: Regrid, options: ResamplingOptions): T {
   const { shape, newShape } = regrid;
   if (sameShape(shape, newShape)) return data;
-  const apart = separateAxis(regrid.spacing, regrid.newSpacing, options.separateZ);
+  const apart = separateAxis(regrid.spacing, regrid.newSpacing, options);
   if (apart === undefined) return resize(data, shape, newShape, options.order);
 
   const inPlane = shape.map((length, axis) => (axis === apart ? length : newShape[axis])) as unknown as Vector3;
@@ -122,7 +125,7 @@ export function resampleLabelChannel<T extends VoxelData>(
   const { shape, newShape } = regrid;
   if (sameShape(shape, newShape)) return data;
   const inPlaneVote = options.order === 0 ? nearest : voteLinear;
-  const apart = separateAxis(regrid.spacing, regrid.newSpacing, options.separateZ);
+  const apart = separateAxis(regrid.spacing, regrid.newSpacing, options);
   if (apart === undefined) return inPlaneVote(data, shape, newShape);
 
   const inPlane = shape.map((length, axis) => (axis === apart ? length : newShape[axis])) as unknown as Vector3;
@@ -422,15 +425,6 @@ function winner(labels: Float64Array, weights: Float64Array, enough: (weight: nu
 }
 
 // --- clipping ---
-
-function rangeOf(data: VoxelData): [low: number, high: number] {
-  let [low, high] = [Infinity, -Infinity];
-  for (let i = 0; i < data.length; i++) {
-    if (data[i] < low) low = data[i];
-    if (data[i] > high) high = data[i];
-  }
-  return [low, high];
-}
 
 /** Clips each slice across an axis to the range of the same slice of the input. */
 function clipSlices(out: FloatData, newShape: Vector3, data: FloatData, shape: Vector3, axis: number): void {

@@ -19,6 +19,8 @@ export type VoxelData =
   | Float32Array
   | Float64Array;
 
+export type FloatData = Float32Array | Float64Array;
+
 export type Vector3 = readonly [number, number, number];
 
 /** Row-major 3x3 matrix; column a is the world direction (unit length) of voxel axis a (x, y, z). */
@@ -218,4 +220,14 @@ export function toSmallestIntegers(data: VoxelData): VoxelData {
 /** An array of zeros of the same type. */
 export function emptyLike<T extends VoxelData>(data: T, length: number): T {
   return new (data.constructor as new (length: number) => T)(length);
+}
+
+/** Smallest and largest value; infinite when there are none. */
+export function rangeOf(data: VoxelData): [low: number, high: number] {
+  let [low, high] = [Infinity, -Infinity];
+  for (let i = 0; i < data.length; i++) {
+    if (data[i] < low) low = data[i];
+    if (data[i] > high) high = data[i];
+  }
+  return [low, high];
 }
