@@ -19,6 +19,7 @@ import {
   indexToWorld,
   type LabelMap,
   rangeOf,
+  roundEven,
   type Vector3,
   type Volume,
   type VoxelData,
@@ -453,10 +454,4 @@ function forEachSliceRun(
     visit(slice, from, from + run);
     slice = slice + 1 === shape[axis] ? 0 : slice + 1;
   }
-}
-
-/** The nearest whole number, halves to the even one. */
-function roundEven(value: number): number {
-  const rounded = Math.round(value);
-  return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }

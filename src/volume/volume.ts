@@ -231,3 +231,9 @@ export function rangeOf(data: VoxelData): [low: number, high: number] {
   }
   return [low, high];
 }
+
+/** The nearest whole number, halves to the even one. */
+export function roundEven(value: number): number {
+  const rounded = Math.round(value);
+  return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
+}
