@@ -1,5 +1,24 @@
 /** Volumes: voxels with their place in the patient. */
 export {
+  type Components,
+  type Connectivity,
+  connectedComponents,
+  keepLargestComponent,
+  type LargestComponent,
+  type LargestComponentOptions,
+} from './components.ts';
+export {
+  type Box,
+  boundingBox,
+  crop,
+  cropToNonZero,
+  fillHoles,
+  type NonZeroCrop,
+  nonZeroMask,
+  padTo,
+  paste,
+} from './cropping.ts';
+export {
   type NiftiImage,
   type NiftiReadOptions,
   type NiftiWriteOptions,
@@ -8,6 +27,19 @@ export {
   writeNiftiLabels,
 } from './formats/nifti.ts';
 export type { NiftiHeader, StoredType } from './formats/niftiHeader.ts';
+export {
+  type ForegroundIntensities,
+  type IntensityRange,
+  type IntensityStatistics,
+  intensityStatistics,
+  type Normalization,
+  type NormalizationOptions,
+  type NormalizeIntensityOptions,
+  normalize,
+  normalizeIntensity,
+  percentile,
+  scaleIntensityRange,
+} from './intensities.ts';
 export { orientationOf, reorient, reorientLike } from './orientation.ts';
 export {
   type Color,
@@ -18,7 +50,6 @@ export {
   threePlanes,
 } from './picture.ts';
 export {
-  type FloatData,
   imageResampling,
   labelResampling,
   newShape,
@@ -32,9 +63,11 @@ export {
   resize,
   separateAxis,
 } from './resampling.ts';
+export { respace, respaceLabels } from './spacing.ts';
 export {
   type Affine,
   affineOf,
+  type FloatData,
   type Geometry,
   geometryFromAffine,
   identityDirection,
