@@ -62,9 +62,9 @@ export const planSchema = z
     /** Interpolation orders: 0 nearest, 1 linear, 3 cubic spline. */
     resampling: z.strictObject({
       image: interpolationOrder,
-      imageZ: interpolationOrder,
+      imageZ: z.literal([0, 1]),
       probabilities: interpolationOrder,
-      probabilitiesZ: interpolationOrder,
+      probabilitiesZ: z.literal([0, 1]),
       /** Largest spacing over smallest; above it slices are resampled by themselves, and the Z orders apply between. */
       anisotropyThreshold: z.number().min(1),
     }),

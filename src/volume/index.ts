@@ -1,4 +1,5 @@
 /** Volumes: voxels with their place in the patient. */
+export { stackChannels } from './channels.ts';
 export {
   type Components,
   type Connectivity,
@@ -40,6 +41,7 @@ export {
   percentile,
   scaleIntensityRange,
 } from './intensities.ts';
+export { type LabelVolume, labelVolumes } from './labels.ts';
 export { orientationOf, reorient, reorientLike } from './orientation.ts';
 export {
   type Color,

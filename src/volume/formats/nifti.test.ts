@@ -8,6 +8,7 @@ import { InputError } from '../../errors.ts';
 import {
   affineOf,
   type Geometry,
+  identityDirection,
   indexToWorld,
   type Matrix3,
   swapLpsRas,
@@ -34,13 +35,19 @@ interface Drawn {
 }
 
 /** A 2 x 3 x 1 file of 1 mm voxels in RAS unless said. */
-function draw({ dim = [3, 2, 3, 1], datatype = 4, pixdim = [1, 1, 1, 1], voxels, ...rest }: Drawn): Uint8Array {
+/** Voxel sizes as an sform gives them; 1 where it gives none. */
+function columnsOf(rows: readonly number[] = []): number[] {
+  return [0, 1, 2].map((axis) => Math.hypot(rows[axis] ?? 0, rows[4 + axis] ?? 0, rows[8 + axis] ?? 0) || 1);
+}
+
+function draw({ dim = [3, 2, 3, 1], datatype = 4, pixdim, voxels, ...rest }: Drawn): Uint8Array {
+  const sizes = pixdim ?? [1, ...columnsOf(rest.sform?.rows)];
   const file = new Uint8Array(352 + voxels.byteLength);
   const view = new DataView(file.buffer);
   view.setInt32(0, 348, true);
   for (let i = 0; i < 8; i++) view.setInt16(40 + 2 * i, dim[i] ?? 1, true);
   view.setInt16(70, datatype, true);
-  for (let i = 0; i < 4; i++) view.setFloat32(76 + 4 * i, pixdim[i], true);
+  for (let i = 0; i < 4; i++) view.setFloat32(76 + 4 * i, sizes[i], true);
   view.setFloat32(108, 352, true);
   view.setFloat32(112, rest.slope ?? 1, true);
   view.setFloat32(116, rest.intercept ?? 0, true);
@@ -477,6 +484,19 @@ describe('writeNifti with the source of the grid', () => {
     const again = readNifti(writeNifti(moved, { source: header }));
     expect(again.header).toMatchObject({ sformCode: 3, qformCode: 3 });
     expect(again.volume.origin).toEqual([1, 2, 3]);
+  });
+
+  test('an sform of unit columns beside true voxel sizes keeps its directions and takes the sizes, and goes out as it came', () => {
+    const rows = [-1, 0, 0, 5, 0, -1, 0, 6, 0, 0, 1, 7];
+    const file = draw({ voxels: sixVoxels, pixdim: [1, 1.5, 1.5, 10], sform: { code: 2, rows } });
+    const { volume, header, notices } = readNifti(file, { name: 'heart.nii' });
+    expect(volume).toMatchObject({ spacing: [1.5, 1.5, 10], origin: [-5, -6, 7], direction: identityDirection });
+    expect(notices).toEqual([
+      'heart.nii: its sform gives voxels of 1 x 1 x 1 and its pixdim 1.5 x 1.5 x 10: the sizes of pixdim are taken, with the directions of the sform.',
+    ]);
+    const again = writeNifti(volume, { gzip: false, source: header });
+    expect([...again.subarray(80, 92)]).toEqual([...file.subarray(80, 92)]);
+    expect([...again.subarray(280, 328)]).toEqual([...file.subarray(280, 328)]);
   });
 
   test('any float32 sform goes through bit for bit, with and without the source', () => {

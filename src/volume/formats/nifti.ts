@@ -220,6 +220,12 @@ function readGeometry(header: NiftiHeader, shape: Vector3, name: string): { geom
   if (method !== 'sform' && header.sformCode > 0) {
     sayings.push('its sform matrix is singular, so the qform is used');
   }
+  if (method === 'sform' && sformContradictsPixdim(header, shape)) {
+    const mm = (sizes: readonly number[]) => sizes.map((size) => Number(size.toPrecision(4))).join(' x ');
+    sayings.push(
+      `its sform gives voxels of ${mm(columnLengths(header.sform))} and its pixdim ${mm(voxelSizes(header, shape))}: the sizes of pixdim are taken, with the directions of the sform`,
+    );
+  }
   if (header.spatialUnit === 'meter' || header.spatialUnit === 'micron') {
     sayings.push(`its header measures in ${header.spatialUnit}s, which was converted to mm`);
   }
@@ -245,7 +251,7 @@ function chosenAffine(header: NiftiHeader, shape: Vector3): { method: Method; af
 function affineBy(method: Method, header: NiftiHeader, shape: Vector3): Affine {
   const stored =
     method === 'sform'
-      ? header.sform
+      ? sformAffine(header, shape)
       : method === 'qform'
         ? qformAffine(header, shape)
         : spacingAffine(voxelSizes(header, shape), shape);
@@ -255,6 +261,36 @@ function affineBy(method: Method, header: NiftiHeader, shape: Vector3): Affine {
   ) as unknown as Affine;
   return swapLpsRas(shape[0] === 1 ? withThirdAxis(mm) : mm);
 }
+
+/** Relative difference from which on the two voxel sizes of a header contradict each other. */
+const sizeTolerance = 0.01;
+
+/** Whether the sform's columns have other lengths than the header's voxel sizes, where both say something. */
+function sformContradictsPixdim(header: NiftiHeader, shape: Vector3): boolean {
+  const sizes = voxelSizes(header, shape);
+  return (
+    sizes.every((size) => size > 0) &&
+    columnLengths(header.sform).some((length, axis) => {
+      return length > 0 && Math.abs(length - sizes[axis]) > sizeTolerance * sizes[axis];
+    })
+  );
+}
+
+/**
+ * The sform; where its columns contradict the voxel sizes, its directions and origin with the voxel sizes of pixdim. The
+ * ACDC challenge's files are so: unit columns, and the true 1.4 x 1.4 x 10 mm in pixdim. ITK and nnU-Net take pixdim too.
+ */
+function sformAffine(header: NiftiHeader, shape: Vector3): Affine {
+  if (!sformContradictsPixdim(header, shape)) return header.sform;
+  const lengths = columnLengths(header.sform);
+  if (lengths.some((length) => !(length > 0))) return header.sform;
+  const factors = voxelSizes(header, shape).map((size, axis) => size / lengths[axis]);
+  return header.sform.map((value, index) =>
+    index % 4 === 3 ? value : value * factors[index % 4],
+  ) as unknown as Affine;
+}
+
+const columnLengths = (a: Affine) => [0, 1, 2].map((axis) => Math.hypot(a[axis], a[4 + axis], a[8 + axis]));
 
 /** A single slice needs no third axis in its header: it gets one of 1 mm, at right angles to the slice. */
 function withThirdAxis(a: Affine): Affine {
