@@ -1,6 +1,7 @@
 /** Tensor programs: build, print, check, lower, emit, evaluate. */
 export { check } from './check.ts';
 export { costBy, costs, type OperationCost, parameterCount } from './cost.ts';
+export { differentiate } from './differentiate.ts';
 export { emit } from './emit.ts';
 export { evaluate } from './evaluate.ts';
 export { type MemoryNeed, memoryNeed } from './memory.ts';
@@ -16,6 +17,7 @@ export type {
 export {
   add,
   divide,
+  greater,
   leakyRelu,
   maximum,
   multiply,
@@ -23,12 +25,13 @@ export {
   sqrt,
   subtract,
 } from './operators/arithmetic.ts';
+export { broadcastTo, sum } from './operators/broadcast.ts';
 export { convolution, transposedConvolution } from './operators/convolution.ts';
 export { operators } from './operators/index.ts';
 export { matmul } from './operators/matmul.ts';
 export { concatenate, pad, reshape, slice, transpose, transposeLast } from './operators/movement.ts';
 export { batchNormalization, instanceNormalization, layerNormalization } from './operators/normalization.ts';
-export { l2Norm, mean, sum } from './operators/reduction.ts';
+export { l2Norm, mean } from './operators/reduction.ts';
 export { softmax } from './operators/softmax.ts';
 export { type Folded, foldParameters } from './passes/foldParameters.ts';
 export { type Lowering, type Lowerings, lower, lowerings, type Target } from './passes/lower.ts';

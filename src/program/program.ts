@@ -6,45 +6,9 @@
  * errors their place. What an operator means stands in its own record (operator.ts, operators/).
  */
 import { type DataType, elementCount, type Shape, sameShape, showShape, type Tensor } from '../tensor.ts';
-import type { Attributes, Operator, TensorType } from './operator.ts';
+import type { Attributes, Constant, Initializer, Input, Operation, Operator, Parameter, Value } from './operator.ts';
 
-export interface Input extends TensorType {
-  readonly kind: 'input';
-  readonly name: string;
-}
-
-export interface Parameter extends TensorType {
-  readonly kind: 'parameter';
-  readonly name: string;
-  readonly initializer: Initializer;
-  /** False for running statistics: they are stored with the weights but no gradient reaches them. */
-  readonly trainable: boolean;
-}
-
-export interface Constant extends TensorType {
-  readonly kind: 'constant';
-  /** May be kept in float64 where the program's type is float32: it is rounded when it is emitted. */
-  readonly value: Tensor;
-}
-
-export interface Operation extends TensorType {
-  readonly kind: 'operation';
-  readonly operator: Operator;
-  readonly inputs: readonly Value[];
-  readonly attributes: Attributes;
-  /** Dotted path of the scopes in which the operator was applied. */
-  readonly scope: string;
-}
-
-export type Value = Input | Parameter | Constant | Operation;
-
-/** How a fresh parameter is filled; carried out in weights/initialization.ts. */
-export type Initializer =
-  | { readonly kind: 'constant'; readonly value: number }
-  /** Normal distribution of mean 0, cut at +-`cut` by redrawing. */
-  | { readonly kind: 'truncatedNormal'; readonly deviation: number; readonly cut: number }
-  /** Uniform in [-bound, bound). */
-  | { readonly kind: 'uniform'; readonly bound: number };
+export type { Constant, Initializer, Input, Operation, Parameter, Value } from './operator.ts';
 
 export interface Program {
   readonly name: string;

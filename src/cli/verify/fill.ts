@@ -22,9 +22,17 @@ function bits(seed: number, index: number): number {
 
 /** `count` values uniform in [lo, hi), rounded to float32. */
 export function fill(name: string, count: number, lo: number, hi: number): Float32Array {
+  return fillInto(new Float32Array(count), name, lo, hi);
+}
+
+/** The same before rounding. */
+export function fillExactly(name: string, count: number, lo: number, hi: number): Float64Array {
+  return fillInto(new Float64Array(count), name, lo, hi);
+}
+
+function fillInto<T extends Float32Array | Float64Array>(out: T, name: string, lo: number, hi: number): T {
   const seed = fnv1a(name);
-  const out = new Float32Array(count);
-  for (let i = 0; i < count; i++) out[i] = lo + (hi - lo) * (bits(seed, i) / 2 ** 32);
+  for (let i = 0; i < out.length; i++) out[i] = lo + (hi - lo) * (bits(seed, i) / 2 ** 32);
   return out;
 }
 

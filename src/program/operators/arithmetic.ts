@@ -1,33 +1,10 @@
 /**
  * Element by element: two operands with NumPy's broadcasting, or one.
  */
-import { type Shape, showShape, stridesOf } from '../../tensor.ts';
-import { type Operator, operator, type Reference, type TensorType } from '../operator.ts';
-import { apply, type Value } from '../program.ts';
-
-/** NumPy's rule: axes aligned at the end, lengths equal or one of them 1. */
-export function broadcastShape(a: Shape, b: Shape): Shape {
-  const rank = Math.max(a.length, b.length);
-  const shape = new Array<number>(rank);
-  for (let axis = 0; axis < rank; axis++) {
-    const m = a[axis - rank + a.length] ?? 1;
-    const n = b[axis - rank + b.length] ?? 1;
-    if (m !== n && m !== 1 && n !== 1) {
-      throw new Error(`${showShape(a)} and ${showShape(b)} do not broadcast: axis ${axis} has ${m} and ${n}`);
-    }
-    shape[axis] = m === 1 ? n : m;
-  }
-  return shape;
-}
-
-/** Strides with which `shape` is read over the broadcast result: 0 along repeated axes. */
-export function broadcastStrides(shape: Shape, result: Shape): number[] {
-  const own = stridesOf(shape);
-  return result.map((_, axis) => {
-    const at = axis - result.length + shape.length;
-    return at < 0 || shape[at] === 1 ? 0 : own[at];
-  });
-}
+import type { Shape } from '../../tensor.ts';
+import { type Operator, operator, type Reference, type TensorType, type Value } from '../operator.ts';
+import { apply, filled } from '../program.ts';
+import { broadcastShape, broadcastStrides, sumTo } from './broadcast.ts';
 
 /** Walks a result in C order and calls `visit(flat, offsetA, offsetB)`; the innermost axis is a plain loop. */
 function binaryLoop([a, b]: readonly Reference[], shape: Shape, f: (x: number, y: number) => number): Float64Array {
@@ -57,38 +34,108 @@ function binaryLoop([a, b]: readonly Reference[], shape: Shape, f: (x: number, y
   return out;
 }
 
-function binary(name: string, onnxType: string, f: (x: number, y: number) => number): Operator {
+/** What a result's gradient means for both operands, before it is summed down to their shapes. */
+type BinaryGradient = (dy: Value, a: Value, b: Value, y: Value) => readonly [Value, Value];
+
+function binary(
+  name: string,
+  onnxType: string,
+  f: (x: number, y: number) => number,
+  gradient: BinaryGradient,
+): Operator {
   return operator({
     name,
     shape: ([a, b]: readonly TensorType[]) => broadcastShape(a.shape, b.shape),
+    gradient: (dy, { inputs: [a, b], output }) => {
+      const [da, db] = gradient(dy, a, b, output);
+      return [sumTo(da, a.shape), sumTo(db, b.shape)];
+    },
     onnx: (emit, inputs) => emit.node(onnxType, inputs),
     reference: (inputs, _, shape) => binaryLoop(inputs, shape, f),
     cost: undefined,
   });
 }
 
-function unary(name: string, onnxType: string, f: (x: number) => number): Operator {
+function unary(
+  name: string,
+  onnxType: string,
+  f: (x: number) => number,
+  gradient: (dy: Value, y: Value) => Value,
+): Operator {
   return operator({
     name,
     shape: ([x]: readonly TensorType[]) => x.shape,
+    gradient: (dy, { output }) => [gradient(dy, output)],
     onnx: (emit, inputs) => emit.node(onnxType, inputs),
     reference: ([x]) => new Float64Array(x.data).map(f),
     cost: undefined,
   });
 }
 
-export const addOperator = binary('add', 'Add', (x, y) => x + y);
-export const subtractOperator = binary('subtract', 'Sub', (x, y) => x - y);
-export const multiplyOperator = binary('multiply', 'Mul', (x, y) => x * y);
-export const divideOperator = binary('divide', 'Div', (x, y) => x / y);
-export const maximumOperator = binary('maximum', 'Max', Math.max);
-export const sqrtOperator = unary('sqrt', 'Sqrt', Math.sqrt);
-export const sigmoidOperator = unary('sigmoid', 'Sigmoid', (x) => 1 / (1 + Math.exp(-x)));
+export const addOperator = binary(
+  'add',
+  'Add',
+  (x, y) => x + y,
+  (dy) => [dy, dy],
+);
 
-/** y = x for x >= 0, slope * x below. */
-export const leakyReluOperator = operator<{ slope: number }>({
+export const subtractOperator = binary(
+  'subtract',
+  'Sub',
+  (x, y) => x - y,
+  (dy) => [dy, multiply(dy, filled(-1))],
+);
+
+export const multiplyOperator = binary(
+  'multiply',
+  'Mul',
+  (x, y) => x * y,
+  (dy, a, b) => [multiply(dy, b), multiply(dy, a)],
+);
+
+export const divideOperator = binary(
+  'divide',
+  'Div',
+  (x, y) => x / y,
+  (dy, _, b, y) => {
+    const da = divide(dy, b);
+    return [da, multiply(multiply(da, y), filled(-1))];
+  },
+);
+
+/** Where both are equal, the gradient goes to the first: as PyTorch's clamp gives it to the clamped value. */
+export const maximumOperator = binary('maximum', 'Max', Math.max, (dy, a, b) => {
+  const second = greater(b, a);
+  return [multiply(dy, subtract(filled(1), second)), multiply(dy, second)];
+});
+
+export const sqrtOperator = unary('sqrt', 'Sqrt', Math.sqrt, (dy, y) => divide(dy, multiply(y, filled(2))));
+
+export const sigmoidOperator = unary(
+  'sigmoid',
+  'Sigmoid',
+  (x) => 1 / (1 + Math.exp(-x)),
+  (dy, y) => multiply(dy, multiply(y, subtract(filled(1), y))),
+);
+
+/** 1 where the first operand is greater, else 0. */
+export const greaterOperator: Operator = operator<Record<string, never>>({
+  name: 'greater',
+  shape: ([a, b]) => broadcastShape(a.shape, b.shape),
+  gradient: { none: 'it is constant but for jumps' },
+  onnx: (emit, inputs) => emit.node('Cast', [emit.node('Greater', inputs)], { to: { int: 1 } }),
+  reference: (inputs, _, shape) => binaryLoop(inputs, shape, (x, y) => (x > y ? 1 : 0)),
+  cost: undefined,
+});
+
+/** y = x for x >= 0, slope * x below. At 0 the gradient is the slope, as in PyTorch. */
+export const leakyReluOperator: Operator = operator<{ slope: number }>({
   name: 'leakyRelu',
   shape: ([x]) => x.shape,
+  gradient: (dy, { inputs: [x], attributes: { slope } }) => {
+    const above = greater(x, filled(0));
+    return [multiply(dy, add(multiply(above, filled(1 - slope)), filled(slope)))];
+  },
   onnx: (emit, inputs, { attributes }) => emit.node('LeakyRelu', inputs, { alpha: { float: attributes.slope } }),
   reference: ([x], { slope }) => new Float64Array(x.data).map((v) => (v >= 0 ? v : slope * v)),
   cost: undefined,
@@ -99,6 +146,7 @@ export const subtract = (a: Value, b: Value) => apply(subtractOperator, [a, b]);
 export const multiply = (a: Value, b: Value) => apply(multiplyOperator, [a, b]);
 export const divide = (a: Value, b: Value) => apply(divideOperator, [a, b]);
 export const maximum = (a: Value, b: Value) => apply(maximumOperator, [a, b]);
+export const greater = (a: Value, b: Value) => apply(greaterOperator, [a, b]);
 export const sqrt = (x: Value) => apply(sqrtOperator, [x]);
 export const sigmoid = (x: Value) => apply(sigmoidOperator, [x]);
 export const leakyRelu = (x: Value, slope = 0.01) => apply(leakyReluOperator, [x], { slope });

@@ -7,8 +7,10 @@
  * length (n - 1) * stride + kernel - padBegin - padEnd.
  */
 import { elementCount, type Shape, showShape, stridesOf } from '../../tensor.ts';
-import { operator, type Reference, type TensorType } from '../operator.ts';
-import { apply, type Value } from '../program.ts';
+import { type Operator, operator, type Reference, type TensorType, type Value } from '../operator.ts';
+import { apply } from '../program.ts';
+import { sum } from './broadcast.ts';
+import { concatenate, pad, reshape, slice, transpose } from './movement.ts';
 
 export interface ConvolutionAttributes extends Record<string, number | readonly number[]> {
   strides: readonly number[];
@@ -105,11 +107,87 @@ function addBias(out: Float64Array, shape: Shape, bias: Reference | undefined): 
   return out;
 }
 
+function biasGradient(dy: Value): Value {
+  return reshape(
+    sum(
+      dy,
+      dy.shape.map((_, axis) => axis).filter((axis) => axis !== 1),
+    ),
+    [dy.shape[1]],
+  );
+}
+
+/**
+ * Stride 1: a convolution of dy with the kernel turned around and its channel axes swapped. Otherwise the transposed
+ * convolution, padded by the voxels that the last stride left over.
+ */
+function inputGradient(dy: Value, x: Value, weight: Value, a: ConvolutionAttributes): Value {
+  const kernel = weight.shape.slice(2);
+  if (a.strides.every((stride) => stride === 1)) {
+    const reach = kernel.map((length, axis) => (length - 1) * a.dilations[axis]);
+    const turned = slice(weight, Object.fromEntries(kernel.map((length, axis) => [axis + 2, [length - 1, -1, -1]])));
+    const [outputs, inputs] = [weight.shape[0] / a.groups, weight.shape[1]];
+    const grouped = reshape(turned, [a.groups, outputs, inputs, ...kernel]);
+    const swapped = transpose(grouped, [0, 2, 1, ...kernel.map((_, axis) => axis + 3)]);
+    return convolution(dy, reshape(swapped, [a.groups * inputs, outputs, ...kernel]), undefined, {
+      dilations: a.dilations,
+      padsBegin: reach.map((length, axis) => length - a.padsBegin[axis]),
+      padsEnd: reach.map((length, axis) => length - a.padsEnd[axis]),
+      groups: a.groups,
+    });
+  }
+  if (a.dilations.some((dilation) => dilation !== 1)) {
+    throw new Error('a convolution that is strided and dilated has no gradient rule; no network here needs one');
+  }
+  const spread = transposedConvolution(dy, weight, undefined, { ...a, padsEnd: a.padsEnd.map(() => 0) });
+  // Voxels before padding are cut off at the end, or, where the last stride did not reach, were never read.
+  const lengths = x.shape.map((length, axis) => Math.min(length, spread.shape[axis]));
+  const cut = slice(spread, Object.fromEntries(lengths.map((length, axis) => [axis, [0, length]])));
+  const missing = x.shape.map((length, axis) => length - cut.shape[axis]);
+  return missing.some((length) => length > 0)
+    ? pad(
+        cut,
+        missing.map(() => 0),
+        missing,
+      )
+    : cut;
+}
+
+/**
+ * dW[o, c, t] = sum over n, p of dy[n, o, p] * x[n, c, p * stride + t * dilation - padBegin]: a convolution of x with dy
+ * as the kernel, batch and channels changed about, stride and dilation too.
+ */
+function weightGradient(x: Value, dy: Value, shape: Shape, a: ConvolutionAttributes): Value {
+  const spatial = shape.slice(2).map((_, axis) => axis + 2);
+  const swap = [1, 0, ...spatial];
+  const parts: Value[] = [];
+  const [outputs, inputs] = [shape[0] / a.groups, shape[1]];
+  for (let group = 0; group < a.groups; group++) {
+    const xs = a.groups === 1 ? x : slice(x, { 1: [group * inputs, (group + 1) * inputs] });
+    const dys = a.groups === 1 ? dy : slice(dy, { 1: [group * outputs, (group + 1) * outputs] });
+    const whole = convolution(transpose(xs, swap), transpose(dys, swap), undefined, {
+      strides: a.dilations,
+      dilations: a.strides,
+      padsBegin: a.padsBegin,
+      padsEnd: a.padsEnd,
+    });
+    // Where the last stride did not reach the end, taps beyond the kernel come out too.
+    const cuts = Object.fromEntries(spatial.map((axis) => [axis, [0, shape[axis]] as const]));
+    parts.push(transpose(slice(whole, cuts), swap));
+  }
+  return parts.length === 1 ? parts[0] : concatenate(parts, 0);
+}
+
 const kernelShapeOf = (weight: TensorType) => weight.shape.slice(2);
 
-export const convolutionOperator = operator<ConvolutionAttributes>({
+export const convolutionOperator: Operator = operator<ConvolutionAttributes>({
   name: 'convolution',
   shape: convolutionShape,
+  gradient: (dy, { inputs: [x, weight, bias], attributes }) => [
+    inputGradient(dy, x, weight, attributes),
+    weightGradient(x, dy, weight.shape, attributes),
+    ...(bias ? [biasGradient(dy)] : []),
+  ],
   onnx: (emit, inputs, { types, attributes: a }) =>
     emit.node('Conv', inputs, {
       kernel_shape: { ints: kernelShapeOf(types[1]) },
@@ -149,7 +227,7 @@ export const convolutionOperator = operator<ConvolutionAttributes>({
   }),
 });
 
-export const transposedConvolutionOperator = operator<TransposedConvolutionAttributes>({
+export const transposedConvolutionOperator: Operator = operator<TransposedConvolutionAttributes>({
   name: 'transposedConvolution',
   shape: (inputs, a) => {
     const [x, weight] = inputs;
@@ -165,6 +243,12 @@ export const transposedConvolutionOperator = operator<TransposedConvolutionAttri
       .map((length, i) => (length - 1) * a.strides[i] + weight.shape[i + 2] - a.padsBegin[i] - a.padsEnd[i]);
     return [x.shape[0], outputs, ...spatial];
   },
+  // The adjoint of an adjoint: a convolution with the same weight; and for the weight, input and result change places.
+  gradient: (dy, { inputs: [x, weight, bias], attributes }) => [
+    convolution(dy, weight, undefined, attributes),
+    weightGradient(dy, x, weight.shape, { ...attributes, dilations: attributes.strides.map(() => 1) }),
+    ...(bias ? [biasGradient(dy)] : []),
+  ],
   onnx: (emit, inputs, { types, attributes: a }) =>
     emit.node('ConvTranspose', inputs, {
       kernel_shape: { ints: kernelShapeOf(types[1]) },

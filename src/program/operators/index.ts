@@ -3,6 +3,7 @@
  */
 import type { Operator } from '../operator.ts';
 import * as arithmetic from './arithmetic.ts';
+import * as broadcast from './broadcast.ts';
 import * as convolution from './convolution.ts';
 import * as matmul from './matmul.ts';
 import * as movement from './movement.ts';
@@ -11,6 +12,8 @@ import * as reduction from './reduction.ts';
 import * as softmax from './softmax.ts';
 
 export const operators: readonly Operator[] = [
+  broadcast.sumOperator,
+  broadcast.broadcastOperator,
   arithmetic.addOperator,
   arithmetic.subtractOperator,
   arithmetic.multiplyOperator,
@@ -18,6 +21,7 @@ export const operators: readonly Operator[] = [
   arithmetic.maximumOperator,
   arithmetic.sqrtOperator,
   arithmetic.sigmoidOperator,
+  arithmetic.greaterOperator,
   arithmetic.leakyReluOperator,
   matmul.matmulOperator,
   convolution.convolutionOperator,
@@ -26,7 +30,6 @@ export const operators: readonly Operator[] = [
   normalization.instanceNormalizationOperator,
   normalization.batchNormalizationOperator,
   softmax.softmaxOperator,
-  reduction.sumOperator,
   reduction.meanOperator,
   reduction.l2NormOperator,
   movement.reshapeOperator,

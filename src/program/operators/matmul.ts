@@ -2,9 +2,10 @@
  * Matrix products: [.., m, k] x [.., k, n] -> [.., m, n], leading axes broadcast.
  */
 import { type Shape, showShape } from '../../tensor.ts';
-import { operator, type TensorType } from '../operator.ts';
-import { apply, type Value } from '../program.ts';
-import { broadcastShape, broadcastStrides } from './arithmetic.ts';
+import { type Operator, operator, type TensorType, type Value } from '../operator.ts';
+import { apply } from '../program.ts';
+import { broadcastShape, broadcastStrides, sumTo } from './broadcast.ts';
+import { transposeLast } from './movement.ts';
 
 function productShape([a, b]: readonly TensorType[]): Shape {
   if (a.shape.length < 2 || b.shape.length < 2) throw new Error('both operands need at least two axes');
@@ -14,9 +15,13 @@ function productShape([a, b]: readonly TensorType[]): Shape {
   return [...broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2)), m, n];
 }
 
-export const matmulOperator = operator<Record<string, never>>({
+export const matmulOperator: Operator = operator<Record<string, never>>({
   name: 'matmul',
   shape: productShape,
+  gradient: (dy, { inputs: [a, b] }) => [
+    sumTo(matmul(dy, transposeLast(b)), a.shape),
+    sumTo(matmul(transposeLast(a), dy), b.shape),
+  ],
   onnx: (emit, inputs) => emit.node('MatMul', inputs),
   reference: ([a, b], _, shape) => {
     const [m, k] = a.shape.slice(-2);

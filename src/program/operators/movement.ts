@@ -2,7 +2,7 @@
  * Operators that move elements and compute nothing: reshape, transpose, slice, concatenate, pad.
  */
 import { elementCount, type Shape, showShape, stridesOf } from '../../tensor.ts';
-import { type Numbers, operator } from '../operator.ts';
+import { type Numbers, type Operator, operator } from '../operator.ts';
 import { apply, type Value } from '../program.ts';
 
 /** Zeros of the same element type. */
@@ -41,7 +41,7 @@ function gatherStrided(data: Numbers, start: number, strides: readonly number[],
   return out;
 }
 
-export const reshapeOperator = operator<{ shape: readonly number[] }>({
+export const reshapeOperator: Operator = operator<{ shape: readonly number[] }>({
   name: 'reshape',
   shape: ([x], { shape }) => {
     if (elementCount(shape) !== elementCount(x.shape)) {
@@ -49,12 +49,13 @@ export const reshapeOperator = operator<{ shape: readonly number[] }>({
     }
     return shape;
   },
+  gradient: (dy, { inputs: [x] }) => [reshape(dy, x.shape)],
   onnx: (emit, [x], { attributes }) => emit.node('Reshape', [x, emit.int64s(attributes.shape)]),
   reference: ([x]) => x.data,
   cost: undefined,
 });
 
-export const transposeOperator = operator<{ permutation: readonly number[] }>({
+export const transposeOperator: Operator = operator<{ permutation: readonly number[] }>({
   name: 'transpose',
   shape: ([x], { permutation }) => {
     if (permutation.length !== x.shape.length || new Set(permutation).size !== permutation.length) {
@@ -62,6 +63,12 @@ export const transposeOperator = operator<{ permutation: readonly number[] }>({
     }
     return permutation.map((axis) => x.shape[axis]);
   },
+  gradient: (dy, { attributes: { permutation } }) => [
+    transpose(
+      dy,
+      permutation.map((_, axis) => permutation.indexOf(axis)),
+    ),
+  ],
   onnx: (emit, inputs, { attributes }) => emit.node('Transpose', inputs, { perm: { ints: attributes.permutation } }),
   reference: ([x], { permutation }, shape) => {
     const strides = stridesOf(x.shape);
@@ -76,7 +83,7 @@ export const transposeOperator = operator<{ permutation: readonly number[] }>({
 });
 
 /** Per axis: from `starts` up to (not including) `ends`, in steps; a negative step walks down, an end of -1 past index 0. */
-export const sliceOperator = operator<{
+export const sliceOperator: Operator = operator<{
   starts: readonly number[];
   ends: readonly number[];
   steps: readonly number[];
@@ -91,6 +98,7 @@ export const sliceOperator = operator<{
       }
       return count;
     }),
+  gradient: (dy, { inputs: [x], attributes }) => [spread(dy, x.shape, attributes.starts, attributes.steps)],
   onnx: (emit, [x], { types, attributes: { starts, ends, steps } }) => {
     const shape = types[0].shape;
     const cut = shape
@@ -119,7 +127,7 @@ export const sliceOperator = operator<{
   cost: undefined,
 });
 
-export const concatenateOperator = operator<{ axis: number }>({
+export const concatenateOperator: Operator = operator<{ axis: number }>({
   name: 'concatenate',
   shape: (inputs, { axis }) => {
     const first = inputs[0].shape;
@@ -129,6 +137,13 @@ export const concatenateOperator = operator<{ axis: number }>({
       }
     }
     return first.map((length, at) => (at === axis ? inputs.reduce((sum, { shape }) => sum + shape[axis], 0) : length));
+  },
+  gradient: (dy, { inputs, attributes: { axis } }) => {
+    let end = 0;
+    return inputs.map(({ shape }) => {
+      end += shape[axis];
+      return slice(dy, { [axis]: [end - shape[axis], end] });
+    });
   },
   onnx: (emit, inputs, { attributes }) => emit.node('Concat', inputs, { axis: { int: attributes.axis } }),
   reference: (inputs, { axis }, shape) => {
@@ -147,7 +162,7 @@ export const concatenateOperator = operator<{ axis: number }>({
 });
 
 /** Zeros before and after each axis. */
-export const padOperator = operator<{ before: readonly number[]; after: readonly number[] }>({
+export const padOperator: Operator = operator<{ before: readonly number[]; after: readonly number[] }>({
   name: 'pad',
   shape: ([x], { before, after }) => {
     if (before.length !== x.shape.length || after.length !== x.shape.length) {
@@ -155,6 +170,9 @@ export const padOperator = operator<{ before: readonly number[]; after: readonly
     }
     return x.shape.map((length, axis) => length + before[axis] + after[axis]);
   },
+  gradient: (dy, { inputs: [x], attributes: { before } }) => [
+    slice(dy, Object.fromEntries(before.map((start, axis) => [axis, [start, start + x.shape[axis]]]))),
+  ],
   onnx: (emit, [x], { attributes: { before, after } }) => emit.node('Pad', [x, emit.int64s([...before, ...after])]),
   reference: ([x], { before }, shape) => {
     const out = likeOf(x.data, elementCount(shape));
@@ -174,6 +192,40 @@ export const padOperator = operator<{ before: readonly number[]; after: readonly
   },
   cost: undefined,
 });
+
+/**
+ * The adjoint of a slice: puts the elements back at `start + i * step` of each axis, zeros between. Zeros enter as an axis
+ * of their own behind the one that is stretched.
+ */
+function spread(dy: Value, shape: Shape, starts: readonly number[], steps: readonly number[]): Value {
+  let x = dy;
+  for (let axis = 0; axis < shape.length; axis++) {
+    const count = x.shape[axis];
+    if (steps[axis] < 0) x = slice(x, { [axis]: [count - 1, -1, -1] });
+    const step = Math.abs(steps[axis]);
+    const start = steps[axis] < 0 ? starts[axis] - (count - 1) * step : starts[axis];
+    if (step > 1) {
+      const [outer, inner] = [x.shape.slice(0, axis + 1), x.shape.slice(axis + 1)];
+      const none = x.shape.map(() => 0);
+      const stretched = pad(
+        reshape(x, [...outer, 1, ...inner]),
+        [...none, 0],
+        [...none.slice(0, axis + 1), step - 1, ...none.slice(axis + 1)],
+      );
+      // The zeros behind the last element are cut off again: they may reach beyond the axis.
+      const whole = reshape(stretched, [...outer.slice(0, -1), count * step, ...inner]);
+      x = slice(whole, { [axis]: [0, (count - 1) * step + 1] });
+    }
+    const after = shape[axis] - start - x.shape[axis];
+    if (start === 0 && after === 0) continue;
+    x = pad(
+      x,
+      x.shape.map((_, at) => (at === axis ? start : 0)),
+      x.shape.map((_, at) => (at === axis ? after : 0)),
+    );
+  }
+  return x;
+}
 
 export const reshape = (x: Value, shape: Shape) => apply(reshapeOperator, [x], { shape });
 

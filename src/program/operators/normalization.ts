@@ -6,8 +6,12 @@
  * batch:    inference form, with given mean and variance [c]; x [n, c, spatial..]
  */
 import { elementCount, type Shape, showShape } from '../../tensor.ts';
-import { type Numbers, type OnnxEmitter, operator, type TensorType } from '../operator.ts';
-import { apply, type Value } from '../program.ts';
+import { type Numbers, type OnnxEmitter, type Operator, operator, type TensorType, type Value } from '../operator.ts';
+import { apply, filled } from '../program.ts';
+import { add, divide, multiply, sqrt, subtract } from './arithmetic.ts';
+import { sum } from './broadcast.ts';
+import { reshape } from './movement.ts';
+import { mean } from './reduction.ts';
 
 function checkVectors(channels: number, vectors: readonly TensorType[]): void {
   for (const { shape } of vectors) {
@@ -40,11 +44,52 @@ function normalizeRows(
   return out;
 }
 
-export const layerNormalizationOperator = operator<{ epsilon: number }>({
+/** A vector [c] as [c, 1, ..] beside x [n, c, spatial..]. */
+function perChannel(vector: Value, x: Value): Value {
+  return reshape(vector, [x.shape[1], ...x.shape.slice(2).map(() => 1)]);
+}
+
+/**
+ * Gradients of y = z * scale + bias, z = (x - mean) / deviation, with statistics over `axes`:
+ * dx = (g - mean(g) - z * mean(g * z)) / deviation, g = dy * scale; dscale and dbias are sums over `vectorAxes`.
+ */
+function standardGradient(
+  dy: Value,
+  x: Value,
+  scale: Value,
+  axes: readonly number[],
+  vectorAxes: readonly number[],
+  epsilon: number,
+): Value[] {
+  const centered = subtract(x, mean(x, axes));
+  const deviation = sqrt(add(mean(multiply(centered, centered), axes), filled(epsilon)));
+  const z = divide(centered, deviation);
+  const g = multiply(dy, scale);
+  const projected = multiply(z, mean(multiply(g, z), axes));
+  const dx = divide(subtract(subtract(g, mean(g, axes)), projected), deviation);
+  const toVector = (value: Value) => {
+    const vector = sum(value, vectorAxes);
+    return reshape(vector, [elementCount(vector.shape)]);
+  };
+  return [dx, toVector(multiply(dy, z)), toVector(dy)];
+}
+
+export const layerNormalizationOperator: Operator = operator<{ epsilon: number }>({
   name: 'layerNormalization',
   shape: ([x, ...vectors]) => {
     checkVectors(x.shape.at(-1)!, vectors);
     return x.shape;
+  },
+  gradient: (dy, { inputs: [x, scale], attributes: { epsilon } }) => {
+    const last = x.shape.length - 1;
+    return standardGradient(
+      dy,
+      x,
+      scale,
+      [last],
+      x.shape.slice(0, -1).map((_, axis) => axis),
+      epsilon,
+    );
   },
   onnx: (emit, inputs, { attributes }) =>
     emit.node('LayerNormalization', inputs, { axis: { int: -1 }, epsilon: { float: attributes.epsilon } }),
@@ -95,12 +140,16 @@ function emitSplitSums(emit: OnnxEmitter, [x, scale, bias]: readonly string[], s
   return emit.node('Add', [scaled, emit.node('Reshape', [bias, perChannel])]);
 }
 
-export const instanceNormalizationOperator = operator<{ epsilon: number }>({
+export const instanceNormalizationOperator: Operator = operator<{ epsilon: number }>({
   name: 'instanceNormalization',
   shape: ([x, ...vectors]) => {
     if (x.shape.length < 3) throw new Error('the input needs the axes [n, c, spatial..]');
     checkVectors(x.shape[1], vectors);
     return x.shape;
+  },
+  gradient: (dy, { inputs: [x, scale], attributes: { epsilon } }) => {
+    const spatial = x.shape.map((_, axis) => axis).slice(2);
+    return standardGradient(dy, x, perChannel(scale, x), spatial, [0, ...spatial], epsilon);
   },
   onnx: (emit, inputs, { types, attributes }) =>
     elementCount(types[0].shape.slice(2)) > longRow
@@ -120,12 +169,28 @@ export const instanceNormalizationOperator = operator<{ epsilon: number }>({
   cost: undefined,
 });
 
-export const batchNormalizationOperator = operator<{ epsilon: number }>({
+export const batchNormalizationOperator: Operator = operator<{ epsilon: number }>({
   name: 'batchNormalization',
   shape: ([x, ...vectors]) => {
     if (x.shape.length < 2) throw new Error('the input needs the axes [n, c, spatial..]');
     checkVectors(x.shape[1], vectors);
     return x.shape;
+  },
+  gradient: (dy, { inputs: [x, ...vectors], attributes: { epsilon } }) => {
+    const [scale, , mean, variance] = vectors.map((vector) => perChannel(vector, x));
+    const others = x.shape.map((_, axis) => axis).filter((axis) => axis !== 1);
+    const toVector = (value: Value) => reshape(sum(value, others), [x.shape[1]]);
+    const deviation = sqrt(add(variance, filled(epsilon)));
+    const centered = subtract(x, mean);
+    const dx = multiply(dy, divide(scale, deviation));
+    const dVariance = multiply(multiply(dx, centered), divide(filled(-0.5), multiply(deviation, deviation)));
+    return [
+      dx,
+      toVector(multiply(dy, divide(centered, deviation))),
+      toVector(dy),
+      toVector(multiply(dx, filled(-1))),
+      toVector(dVariance),
+    ];
   },
   onnx: (emit, inputs, { attributes }) =>
     emit.node('BatchNormalization', inputs, { epsilon: { float: attributes.epsilon } }),

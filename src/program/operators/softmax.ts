@@ -2,8 +2,10 @@
  * Softmax over one axis: exp(x - max) / sum exp(x - max).
  */
 import { elementCount, type Shape } from '../../tensor.ts';
-import { operator } from '../operator.ts';
-import { apply, type Value } from '../program.ts';
+import { type Operator, operator, type Value } from '../operator.ts';
+import { apply } from '../program.ts';
+import { multiply, subtract } from './arithmetic.ts';
+import { sum } from './broadcast.ts';
 
 function checkAxis(shape: Shape, axis: number): void {
   if (!Number.isInteger(axis) || axis < 0 || axis >= shape.length) {
@@ -11,12 +13,16 @@ function checkAxis(shape: Shape, axis: number): void {
   }
 }
 
-export const softmaxOperator = operator<{ axis: number }>({
+export const softmaxOperator: Operator = operator<{ axis: number }>({
   name: 'softmax',
   shape: ([x], { axis }) => {
     checkAxis(x.shape, axis);
     return x.shape;
   },
+  // dx = y * (dy - sum over the axis of dy * y)
+  gradient: (dy, { output, attributes: { axis } }) => [
+    multiply(output, subtract(dy, sum(multiply(dy, output), [axis]))),
+  ],
   onnx: (emit, inputs, { attributes }) => emit.node('Softmax', inputs, { axis: { int: attributes.axis } }),
   reference: ([x], { axis }) => {
     const length = x.shape[axis];
