@@ -1,0 +1,104 @@
+/**
+ * From a scan to what the network sees: cropped to its non-zero box, transposed, resampled and normalized as the plan
+ * says, in the order of its convention (nnU-Net v1 resamples first, v2 normalizes first).
+ */
+import type { Plan } from '../dataset/index.ts';
+import { elementCount, sameShape } from '../tensor.ts';
+import {
+  type Box,
+  cropToNonZero,
+  newShape,
+  normalize,
+  resampleChannel,
+  resampleLabelChannel,
+  type Vector3,
+  type Volume,
+  type VoxelData,
+} from '../volume/index.ts';
+
+export interface Prepared {
+  /** [c, d, h, w]: axes as the network has them, float32. */
+  readonly image: Float32Array;
+  readonly shape: Vector3;
+  /** Where the cropped part lies in the scan; z, y, x. */
+  readonly box: Box;
+  /** Size of the cropped part along d, h, w, before resampling. */
+  readonly croppedShape: Vector3;
+  /** mm between voxels along d, h, w: of the scan, and after resampling. */
+  readonly spacing: Vector3;
+  readonly newSpacing: Vector3;
+  readonly notices: readonly string[];
+}
+
+/** Axis a of the result is axis `permutation[a]` of the data, [c, ...shape]; the same array for the identity. */
+export function transposeAxes<T extends VoxelData>(data: T, shape: Vector3, permutation: readonly number[]): T {
+  if (permutation.every((axis, index) => axis === index)) return data;
+  const strides = [shape[1] * shape[2], shape[2], 1];
+  const [d, h, w] = permuted(shape, permutation);
+  const [sd, sh, sw] = permutation.map((axis) => strides[axis]);
+  const voxels = elementCount(shape);
+  const out = new (data.constructor as new (length: number) => T)(data.length);
+  let at = 0;
+  for (let start = 0; start < data.length; start += voxels) {
+    for (let i = 0; i < d; i++) {
+      for (let j = 0; j < h; j++) {
+        const row = start + i * sd + j * sh;
+        for (let k = 0; k < w; k++) out[at++] = data[row + k * sw];
+      }
+    }
+  }
+  return out;
+}
+
+export function permuted(values: Vector3, permutation: readonly number[]): Vector3 {
+  const [a, b, c] = permutation.map((axis) => values[axis]);
+  return [a, b, c];
+}
+
+/** The permutation that undoes one. */
+export function inversePermutation(permutation: readonly number[]): number[] {
+  return permutation.map((_, axis) => permutation.indexOf(axis));
+}
+
+export function prepare(volume: Volume, plan: Plan): Prepared {
+  const { box, image, labels } = cropToNonZero(volume);
+  const spacing = permuted([volume.spacing[2], volume.spacing[1], volume.spacing[0]], plan.transposeForward);
+  const croppedShape = permuted(image.shape, plan.transposeForward);
+  const newSpacing: Vector3 = plan.spacing ?? spacing;
+  const shape = newShape(croppedShape, spacing, newSpacing);
+  const regrid = { shape: croppedShape, spacing, newShape: shape, newSpacing };
+  const { anisotropyThreshold } = plan.resampling;
+  const orders = { order: plan.resampling.image, orderZ: plan.resampling.imageZ, anisotropyThreshold };
+
+  const transposed = transposeAxes(image.data, image.shape, plan.transposeForward);
+  const v1 = plan.convention === 'nnunet-v1';
+  const needsMask = plan.channels.some(({ useMask }) => useMask);
+  const insideBefore = needsMask ? transposeAxes(labels.data, labels.shape, plan.transposeForward) : undefined;
+  // v1 normalizes on the new grid, where the mask is needed too; it is resampled as a segmentation, outside as label -1.
+  const insideThen =
+    insideBefore &&
+    (v1 ? resampleLabelChannel(insideBefore, regrid, { order: 1, orderZ: 0, anisotropyThreshold }) : insideBefore);
+  const inside = insideThen && Uint8Array.from(insideThen, (label) => (label >= 0 ? 1 : 0));
+
+  const voxels = elementCount(croppedShape);
+  const out = new Float32Array(plan.channels.length * elementCount(shape));
+  plan.channels.forEach((channel, index) => {
+    const data = Float32Array.from(transposed.subarray(index * voxels, (index + 1) * voxels));
+    const options = {
+      convention: plan.convention,
+      intensities: channel.intensities,
+      inside: channel.useMask ? inside : undefined,
+    };
+    const values = v1
+      ? normalize(resampleChannel(data, regrid, orders), channel.normalization, options)
+      : resampleChannel(normalize(data, channel.normalization, options), regrid, orders);
+    out.set(values, index * elementCount(shape));
+  });
+
+  const resampled = !sameShape(shape, croppedShape);
+  const mm = (values: Vector3) => values.map((value) => Number(value.toFixed(3))).join(' x ');
+  const notices = resampled
+    ? [`Resampled from ${mm(spacing)} mm to ${mm(newSpacing)} mm for the network, and back for the mask.`]
+    : [];
+  return { image: out, shape, box, croppedShape, spacing, newSpacing, notices };
+}
