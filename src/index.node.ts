@@ -1,2 +1,23 @@
-/** The package as Node sees it: the browser's list, and what needs files and processes. */
+/** The package as Node sees it: the browser's list, with Node's engine, and what needs files. */
+import { nodeEngine } from './engine/node.ts';
+import {
+  type Model,
+  type Segmentation,
+  type SegmenterOptions,
+  type SegmentOptions,
+  segmentOnce,
+} from './predict/index.ts';
+import type { Volume } from './volume/index.ts';
+
 export * from './index.ts';
+export { openModel } from './predict/model.node.ts';
+export { readVolumeFile } from './volume/files.node.ts';
+
+/** As in the browser (see index.ts), on the CPU, or on a GPU where CUDA is installed. */
+export function segment(
+  model: Model,
+  volume: Volume,
+  options: SegmenterOptions & SegmentOptions = {},
+): Promise<Segmentation> {
+  return segmentOnce(nodeEngine, model, volume, options);
+}

@@ -1,8 +1,60 @@
 /**
  * The package as a browser sees it: what every user of it meets first. Each subject has an entry of its own besides
- * (`unetrpp/volume`, `unetrpp/program`, …). A test pins this list, so that a new name is a decision.
+ * (`unetrpp/volume`, `unetrpp/program`, ...). A test pins this list, so that a new name is a decision.
  */
+import { webEngine } from './engine/web.ts';
+import {
+  type Model,
+  type Segmentation,
+  type SegmenterOptions,
+  type SegmentOptions,
+  segmentOnce,
+} from './predict/index.ts';
+import type { Volume } from './volume/index.ts';
+
 export { InputError, ResourceError } from './errors.ts';
+export {
+  createSegmenter,
+  type Imported,
+  type ImportOptions,
+  importCheckpoint,
+  loadModel,
+  type Model,
+  type Progress,
+  type Segmentation,
+  type Segmenter,
+  type SegmenterOptions,
+  type SegmentOptions,
+} from './predict/index.ts';
 export { type DataType, type Shape, type Tensor, tensor } from './tensor.ts';
-export { encodePng, threePlanes } from './volume/picture.ts';
-export { type Geometry, type LabelMap, type Volume, voxelCount, voxelVolumeMl } from './volume/volume.ts';
+export {
+  encodePng,
+  type Geometry,
+  type LabelMap,
+  type LabelVolume,
+  labelVolumes,
+  type NiftiImage,
+  readNifti,
+  threePlanes,
+  type Volume,
+  voxelCount,
+  voxelVolumeMl,
+  writeNifti,
+  writeNiftiLabels,
+} from './volume/index.ts';
+
+/**
+ * Segments one scan: a label map on the scan's own grid.
+ *
+ * @param model from `loadModel` (or, in Node, `openModel`)
+ * @param volume intensities as scanned, one channel for each that the model takes; nothing need be prepared
+ * @param options device, mirroring, tile step, progress callback, `AbortSignal`, probabilities
+ * @throws InputError when scan and model do not fit, or the device is not there
+ */
+export function segment(
+  model: Model,
+  volume: Volume,
+  options: SegmenterOptions & SegmentOptions = {},
+): Promise<Segmentation> {
+  return segmentOnce(webEngine, model, volume, options);
+}

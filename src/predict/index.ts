@@ -1,15 +1,15 @@
-/** From a prepared image to classes: tiles, mirroring, blending. */
+/** Prediction: a model and a scan in, a label map out. */
+export { type Imported, type ImportOptions, importCheckpoint } from './importCheckpoint.ts';
+export { loadModel, type Model } from './model.ts';
 export {
-  type Blending,
-  blendTiles,
-  type Head,
-  importanceMap,
-  largestClass,
-  type Padding,
-  pad,
-  paddedShape,
-  paddingFor,
-  tileStarts,
-  toProbabilities,
-  unpad,
-} from './tiles.ts';
+  createSegmenter,
+  networkMemory,
+  type Progress,
+  type Segmentation,
+  type Segmenter,
+  type SegmenterOptions,
+  type SegmentOptions,
+  scanMemory,
+  segmentOnce,
+} from './segmenter.ts';
+export { type Blending, blendTiles, type Head, importanceMap, tileStarts } from './tiles.ts';

@@ -1,4 +1,10 @@
 /** Weights: the safetensors file. */
+
+export { type Bundle, type Manifest, manifestFile, packBundle, readBundle, sha256, weightsFile } from './bundle.ts';
+export { CheckpointError } from './checkpointError.ts';
+export { initialize } from './initialization.ts';
+export { readPickle } from './pickle.ts';
+export type { PickleValue } from './pickleValue.ts';
 export {
   readSafetensors,
   type Safetensors,
@@ -7,3 +13,4 @@ export {
   type TensorSpec,
   writeSafetensors,
 } from './safetensors.ts';
+export { type Checkpoint, type CheckpointOptions, type CheckpointTensor, readCheckpoint, stateDict } from './torch.ts';

@@ -150,3 +150,8 @@ export const greater = (a: Value, b: Value) => apply(greaterOperator, [a, b]);
 export const sqrt = (x: Value) => apply(sqrtOperator, [x]);
 export const sigmoid = (x: Value) => apply(sigmoidOperator, [x]);
 export const leakyRelu = (x: Value, slope = 0.01) => apply(leakyReluOperator, [x], { slope });
+
+/** True where a constant holds one number throughout. */
+export function isFilled(value: Value, number: number): boolean {
+  return value.kind === 'constant' && (value.value.data as Float64Array).every((element) => element === number);
+}

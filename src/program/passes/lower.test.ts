@@ -99,6 +99,19 @@ describe('rows', () => {
   });
 });
 
+describe('instance norm of a pointwise convolution of one channel', () => {
+  it('becomes one multiplication over all output channels', () => {
+    const program = buildProgram('shortcut', () => {
+      const x = input('x', [2, 1, 3, 4, 5]);
+      const pointwise = convolution(x, parameter('w', [6, 1, 1, 1, 1], zeros), undefined);
+      return { y: instanceNormalization(pointwise, filled(1, [6]), filled(0, [6])) };
+    });
+    const lowered = lower(program, 'wasm');
+    expectSameMeaning(program, lowered);
+    expect(print(lowered).match(/: float32\[2,6,3,4,5\]/g)).toHaveLength(1);
+  });
+});
+
 describe('a flat transposed convolution', () => {
   it('has two spatial axes and stacks the depth of the kernel in channels', () => {
     const program = buildProgram('up', () => {

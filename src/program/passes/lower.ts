@@ -5,9 +5,10 @@
 import type { Program } from '../program.ts';
 import { flattenTransposedConvolution } from './flattenTransposedConvolution.ts';
 import { foldBatchNormalization } from './foldBatchNormalization.ts';
+import { foldPointwiseNormalization } from './foldPointwiseNormalization.ts';
 import { rowsConvolution } from './rowsConvolution.ts';
 
-const passes = { foldBatchNormalization, rowsConvolution, flattenTransposedConvolution };
+const passes = { foldBatchNormalization, foldPointwiseNormalization, rowsConvolution, flattenTransposedConvolution };
 
 export type Lowering = keyof typeof passes;
 export type Lowerings = Readonly<Record<Lowering, boolean>>;
@@ -20,24 +21,28 @@ export const lowerings = Object.keys(passes) as Lowering[];
 const defaults: Record<Target, Lowerings> = {
   cpu: {
     foldBatchNormalization: true,
+    foldPointwiseNormalization: true,
     rowsConvolution: true,
     flattenTransposedConvolution: true,
   },
   // cuDNN has fast three-axis kernels of its own.
   cuda: {
     foldBatchNormalization: true,
+    foldPointwiseNormalization: true,
     rowsConvolution: false,
     flattenTransposedConvolution: false,
   },
   // No transposed convolution over three axes on WebGPU.
   webgpu: {
     foldBatchNormalization: true,
+    foldPointwiseNormalization: true,
     rowsConvolution: false,
     flattenTransposedConvolution: true,
   },
   // The blocked kernel that makes rows worth while is not in the WebAssembly build.
   wasm: {
     foldBatchNormalization: true,
+    foldPointwiseNormalization: true,
     rowsConvolution: false,
     flattenTransposedConvolution: true,
   },

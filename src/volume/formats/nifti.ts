@@ -280,7 +280,7 @@ function sformContradictsPixdim(header: NiftiHeader, shape: Vector3): boolean {
  * The sform; where its columns contradict the voxel sizes, its directions and origin with the voxel sizes of pixdim. The
  * ACDC challenge's files are so: unit columns, and the true 1.4 x 1.4 x 10 mm in pixdim. ITK and nnU-Net take pixdim too.
  */
-function sformAffine(header: NiftiHeader, shape: Vector3): Affine {
+function sformAffine(header: NiftiHeader, shape: Vector3): readonly number[] {
   if (!sformContradictsPixdim(header, shape)) return header.sform;
   const lengths = columnLengths(header.sform);
   if (lengths.some((length) => !(length > 0))) return header.sform;
@@ -290,7 +290,7 @@ function sformAffine(header: NiftiHeader, shape: Vector3): Affine {
   ) as unknown as Affine;
 }
 
-const columnLengths = (a: Affine) => [0, 1, 2].map((axis) => Math.hypot(a[axis], a[4 + axis], a[8 + axis]));
+const columnLengths = (a: readonly number[]) => [0, 1, 2].map((axis) => Math.hypot(a[axis], a[4 + axis], a[8 + axis]));
 
 /** A single slice needs no third axis in its header: it gets one of 1 mm, at right angles to the slice. */
 function withThirdAxis(a: Affine): Affine {
