@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { InputError, ResourceError } from '../errors.ts';
 
@@ -68,9 +68,10 @@ export async function writeWhole(
 
 /**
  * Makes sure, before long work, that files can be written into a folder: creates it if its parent exists, and tries.
+ * @returns what takes the folder away again if this call created it and nothing was written into it
  * @throws InputError or ResourceError, with one sentence that says why not
  */
-export async function prepareOutputFolder(folder: string): Promise<void> {
+export async function prepareOutputFolder(folder: string): Promise<() => Promise<void>> {
   const trial = temporaryIn(folder, 'trial');
   try {
     const present = await stat(folder).catch((error: NodeJS.ErrnoException) => {
@@ -82,6 +83,10 @@ export async function prepareOutputFolder(folder: string): Promise<void> {
     if (!present) await mkdir(folder);
     await (await open(trial, 'wx')).close();
     await rm(trial);
+    // A folder that holds something is not removed by rmdir, and that is as it should be.
+    return async () => {
+      if (!present) await rmdir(folder).catch(() => undefined);
+    };
   } catch (error) {
     throw await explain(error, join(folder, '/'), 0);
   }

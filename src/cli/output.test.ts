@@ -127,6 +127,18 @@ describe('writeWhole', () => {
 });
 
 describe('prepareOutputFolder', () => {
+  test('gives what removes the folder again, as long as it made it and nothing is in it', async () => {
+    const abandon = await prepareOutputFolder(at('fresh'));
+    await abandon();
+    expect(existsSync(at('fresh'))).toBe(false);
+    const keep = await prepareOutputFolder(at('kept'));
+    writeFileSync(join(at('kept'), 'mask'), '');
+    await keep();
+    const again = await prepareOutputFolder(at('kept'));
+    await again();
+    expect(existsSync(join(at('kept'), 'mask'))).toBe(true);
+  });
+
   test('creates the folder and leaves it empty', async () => {
     await prepareOutputFolder(at('out'));
     await prepareOutputFolder(at('out'));

@@ -8,11 +8,23 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { InputError, ResourceError } from '../errors.ts';
+import { registerDemo } from './demo.ts';
+import { registerExport } from './export.ts';
+import { registerImport } from './import.ts';
+import { registerInfo } from './info.ts';
+import { registerPredict } from './predict.ts';
 import { CheckFailed, type Register, type Terminal } from './terminal.ts';
 import { registerVerify } from './verify.ts';
 
 /** Every command, in the order in which the help lists them. */
-const allCommands: readonly Register[] = [registerVerify];
+const allCommands: readonly Register[] = [
+  registerDemo,
+  registerPredict,
+  registerInfo,
+  registerImport,
+  registerExport,
+  registerVerify,
+];
 
 /** The version in package.json, which lies two folders up from here both in the source and in the built package. */
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {

@@ -5,7 +5,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CompileOptions, DeviceName, Engine } from '../engine/engine.ts';
-import { nodeEngine } from '../engine/node.ts';
 import { InputError } from '../errors.ts';
 import { type Lowerings, lowerings } from '../program/index.ts';
 import { readSafetensors } from '../weights/index.ts';
@@ -93,6 +92,7 @@ export const registerVerify: Register = (program, terminal) => {
     .option('--device <name>', 'cpu, cuda or webgpu')
     .option('--json', 'print every comparison as JSON')
     .action(async (folder: string, options: { only?: string; device?: DeviceName; json?: boolean }) => {
+      const { nodeEngine } = await import('../engine/node.ts');
       const sets = referenceSets(folder).filter(({ name }) => name.includes(options.only ?? ''));
       if (sets.length === 0) throw new InputError(`No set in ${folder} has "${options.only}" in its name.`);
       const rows: Row[] = [];

@@ -31,6 +31,10 @@ export interface ImportOptions {
   readonly patch?: Shape;
   /** Names of the outputs, background first. */
   readonly labels?: readonly string[];
+  /** For a person: what the model does. */
+  readonly description?: string;
+  /** On what data the weights were trained, under what license, whom to name. */
+  readonly provenance?: Pick<Manifest['provenance'], 'data' | 'license' | 'attribution'>;
   /** Read the tensors of a checkpoint that also names classes which are not allowed; nothing of them is constructed. */
   readonly tensorsOnly?: boolean;
 }
@@ -121,11 +125,11 @@ export async function importCheckpoint(bytes: Uint8Array, options: ImportOptions
   return {
     manifest: {
       name: preset ? `unetrpp-${preset}` : 'unetrpp',
-      description: `UNETR++ imported from ${source}.`,
+      description: options.description ?? `UNETR++ imported from ${source}.`,
       network: { name: 'unetrpp', settings: { ...settings } },
       labels: labelNames(settings.classes, options.labels, preset).map((name, value) => ({ value, name })),
       plan: { ...plan },
-      provenance: { source, sourceSha256: await sha256(bytes), madeBy: 'unetrpp import' },
+      provenance: { source, sourceSha256: await sha256(bytes), madeBy: 'unetrpp import', ...options.provenance },
     },
     weights,
     settings,

@@ -86,7 +86,15 @@ function parseManifest(bytes: Uint8Array, name: string): Manifest {
   );
 }
 
-/** @returns the two files of the bundle, the manifest completed with size and hash of the weights */
+/** False where a value is beyond the largest 16-bit float; such a tensor (a variance, say) stays in 32 bits. */
+function fitsFloat16({ data }: Tensor<'float32'>): boolean {
+  return data.every((value) => Math.abs(value) <= 65504);
+}
+
+/**
+ * @param dtype `float16`: half the size, about three decimal digits
+ * @returns the two files of the bundle, the manifest completed with size and hash of the weights
+ */
 export async function packBundle(
   manifest: Omit<Manifest, 'format' | 'version' | 'weights'>,
   weights: ReadonlyMap<string, Tensor<'float32'>>,
@@ -94,7 +102,7 @@ export async function packBundle(
 ): Promise<{ manifest: Uint8Array; weights: Uint8Array }> {
   const stored = [...weights].map(([name, value]): [string, Tensor] => [
     name,
-    dtype === 'float16' ? toFloat16(value) : value,
+    dtype === 'float16' && fitsFloat16(value) ? toFloat16(value) : value,
   ]);
   const bytes = writeSafetensors(stored, { format: 'unetrpp' });
   const complete: Manifest = {
