@@ -91,11 +91,6 @@ export function tensor<D extends DataType>(dtype: D, shape: Shape, data: DataByT
   return { dtype, shape, data };
 }
 
-export function zeros<D extends DataType>(dtype: D, shape: Shape): Tensor<D> {
-  const count = elementCount(shape);
-  return { dtype, shape, data: viewBytes(dtype, new Uint8Array(count * bytesPerElement[dtype])) };
-}
-
 /** The bytes of a tensor's data, without a copy, in this machine's byte order (little-endian wherever this package runs). */
 export function bytesOf(value: Tensor): Uint8Array {
   return new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength);

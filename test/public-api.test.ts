@@ -8,13 +8,26 @@ test('the public names', () => {
     [
       "InputError",
       "ResourceError",
+      "createSegmenter",
       "encodePng",
+      "importCheckpoint",
+      "labelVolumes",
+      "loadModel",
+      "readNifti",
+      "segment",
       "tensor",
       "threePlanes",
       "voxelCount",
       "voxelVolumeMl",
+      "writeNifti",
+      "writeNiftiLabels",
     ]
   `);
   // What Node has besides.
-  expect(Object.keys(node).filter((name) => !(name in browser))).toMatchInlineSnapshot(`[]`);
+  expect(Object.keys(node).filter((name) => !(name in browser))).toMatchInlineSnapshot(`
+    [
+      "openModel",
+      "readVolumeFile",
+    ]
+  `);
 });

@@ -6,7 +6,7 @@ import { freemem } from 'node:os';
 import { ResourceError } from '../errors.ts';
 
 /** Bytes that a process may still take: what the kernel calls available, or less where a container sets a limit. */
-export function availableMemory(): number {
+function availableMemory(): number {
   const limits = [systemAvailable()];
   const limit = readNumber('/sys/fs/cgroup/memory.max');
   const used = readNumber('/sys/fs/cgroup/memory.current');

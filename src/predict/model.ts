@@ -30,7 +30,7 @@ export async function loadModel(
 }
 
 /** @throws InputError */
-export function modelFrom({ manifest, weights }: Bundle, name: string): Model {
+function modelFrom({ manifest, weights }: Bundle, name: string): Model {
   if (manifest.network.name !== 'unetrpp') {
     throw new InputError(`${name} holds the network '${manifest.network.name}'; this version knows unetrpp.`);
   }

@@ -96,17 +96,17 @@ export interface Operator<A extends Attributes = Attributes> {
  * @param dy gradient of a scalar with respect to the result, of its shape
  * @returns the gradient for each input, of the input's shape; undefined where none is to be had (statistics, indices)
  */
-export type Gradient<A extends Attributes> = (
+type Gradient<A extends Attributes> = (
   dy: Value,
   node: { readonly inputs: readonly Value[]; readonly output: Value; readonly attributes: A },
 ) => readonly (Value | undefined)[];
 
 /** The reason why an operator has no gradient. */
-export interface NoGradient {
+interface NoGradient {
   readonly none: string;
 }
 
-export interface OnnxNodeView<A extends Attributes> {
+interface OnnxNodeView<A extends Attributes> {
   readonly types: readonly TensorType[];
   readonly shape: Shape;
   readonly attributes: A;

@@ -188,7 +188,7 @@ export async function verifyFull(set: FullSet, engine: Engine, options: CompileO
 const imageOf = ({ input: { name, shape, lo, hi } }: Pick<FullSet, 'input'>): Map<string, Tensor> =>
   new Map([['image', { dtype: 'float32', shape, data: fill(name, elementCount(shape), lo, hi) }]]);
 
-export function smallSettings({ variant, config }: SmallSet): UnetrppSettings {
+function smallSettings({ variant, config }: SmallSet): UnetrppSettings {
   return {
     ...unetrppPresets[variant],
     inputChannels: config.inc,

@@ -12,7 +12,7 @@ import { apply } from '../program.ts';
 import { sum } from './broadcast.ts';
 import { concatenate, pad, reshape, slice, transpose } from './movement.ts';
 
-export interface ConvolutionAttributes extends Record<string, number | readonly number[]> {
+interface ConvolutionAttributes extends Record<string, number | readonly number[]> {
   strides: readonly number[];
   dilations: readonly number[];
   padsBegin: readonly number[];
@@ -20,7 +20,7 @@ export interface ConvolutionAttributes extends Record<string, number | readonly 
   groups: number;
 }
 
-export interface TransposedConvolutionAttributes extends Record<string, number | readonly number[]> {
+interface TransposedConvolutionAttributes extends Record<string, number | readonly number[]> {
   strides: readonly number[];
   padsBegin: readonly number[];
   padsEnd: readonly number[];
