@@ -11,8 +11,10 @@ function draw(initializer: Initializer, seed = 1, name = 'p'): Float32Array {
 }
 
 const mean = (data: Float32Array) => data.reduce((so, value) => so + value, 0) / data.length;
-const deviation = (data: Float32Array) =>
-  Math.sqrt(data.reduce((so, value) => so + (value - mean(data)) ** 2, 0) / data.length);
+const deviation = (data: Float32Array) => {
+  const middle = mean(data);
+  return Math.sqrt(data.reduce((so, value) => so + (value - middle) ** 2, 0) / data.length);
+};
 
 describe('fresh weights', () => {
   it('are uniform within the bound: mean 0, deviation bound / sqrt 3', () => {
