@@ -9,7 +9,7 @@ import { Inflate } from 'fflate';
 import { InputError } from '../../errors.ts';
 import type { Matrix3, Vector3 } from '../volume.ts';
 
-export interface DicomFrame {
+interface DicomFrame {
   /** LPS position of the first voxel's center, in mm. */
   readonly position: Vector3 | undefined;
   /** Direction of a row (x increasing), then of a column. */
