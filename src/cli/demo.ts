@@ -7,8 +7,9 @@ import { fileURLToPath } from 'node:url';
 import { segmentOnce } from '../predict/index.ts';
 import { openModel } from '../predict/model.node.ts';
 import { imageStem } from '../volume/files.node.ts';
-import { encodePng, labelVolumes, threePlanes, writeNiftiLabels } from '../volume/index.ts';
+import { encodePng, type Geometry, labelVolumes, threePlanes, writeNiftiLabels } from '../volume/index.ts';
 import { prepareOutputFolder, writeWhole } from './output.node.ts';
+import { reporter } from './progress.ts';
 import { findScans, readScan } from './scans.node.ts';
 import { example, printJson, type Register } from './terminal.ts';
 
@@ -16,6 +17,13 @@ const shipped = (path: string) => fileURLToPath(new URL(`../../${path}`, import.
 
 const exampleScan = 'examples/hippocampus_099.nii.gz';
 const exampleModel = 'models/hippocampus';
+
+/** A caution when the scan cannot be what the shipped model was trained on: hippocampus crops of about 35 x 50 x 35 mm. */
+function tooLarge({ shape, spacing }: Geometry): string | undefined {
+  const extent = spacing.map((mm, axis) => Math.round(mm * shape[2 - axis]));
+  if (extent.every((mm) => mm <= 120)) return undefined;
+  return `The scan measures ${extent.join(' x ')} mm. The shipped model knows only crops of the hippocampus, about 35 x 50 x 35 mm: its mask means nothing here.`;
+}
 
 /** What the first labels look like in the picture (see `labelColor`). */
 const colorNames = ['orange', 'light blue', 'green', 'yellow', 'pink', 'blue', 'red', 'pale cyan'];
@@ -41,17 +49,21 @@ export const registerDemo: Register = (program, terminal) => {
       const { volume, header, notices } = await readScan(files);
       const abandonFolder = await prepareOutputFolder(options.output);
       terminal.err(`Segmenting ${basename(path)} with ${model.name} ...\n`);
-      const result = await segmentOnce(nodeEngine, model, volume, { signal: terminal.signal }).catch(async (error) => {
-        await abandonFolder();
-        throw error;
-      });
+      const onProgress = reporter(terminal, basename(path));
+      const result = await segmentOnce(nodeEngine, model, volume, { onProgress, signal: terminal.signal }).catch(
+        async (error) => {
+          await abandonFolder();
+          throw error;
+        },
+      );
 
       const stem = imageStem(path);
       const [mask, picture] = [join(options.output, `${stem}_mask.nii.gz`), join(options.output, `${stem}.png`)];
       await writeWhole(mask, writeNiftiLabels(result.labels, { source: header }));
       await writeWhole(picture, encodePng(threePlanes(volume, result.labels)));
 
-      const said = [...notices, ...result.notices];
+      const strange = options.model === undefined && tooLarge(volume);
+      const said = [...notices, ...result.notices, ...(strange ? [strange] : [])];
       const found = labelVolumes(result.labels);
       if (options.json) {
         printJson(terminal, { scan: path, model: model.name, mask, picture, labels: found, notices: said });

@@ -1,11 +1,12 @@
 /**
- * The DICOM series in a folder: every file in it, and one level of folders below, by its header.
+ * The DICOM series in a folder: every file in it, and one level of folders below, by its header. Reads of each file the
+ * beginning, as far as its header goes.
  */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { InputError } from '../errors.ts';
 import { imageEnding } from '../volume/files.node.ts';
-import { type DicomFile, isDicom, readDicomHeader, seriesOf } from '../volume/formats/dicom.ts';
+import { type DicomFile, type DicomHeader, isDicom, readDicomHeader, seriesOf } from '../volume/formats/dicom.ts';
 
 export interface ListedSeries {
   /** 1, 2, ... in this listing. */
@@ -21,50 +22,29 @@ export interface ListedSeries {
   readonly notes: readonly string[];
 }
 
-function filesIn(folder: string): string[] {
-  const entries = readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
-  return entries.flatMap((entry) => {
-    const path = join(folder, entry.name);
-    if (entry.isFile()) return [path];
-    if (!entry.isDirectory()) return [];
-    return readdirSync(path, { withFileTypes: true })
-      .filter((inner) => inner.isFile())
-      .map((inner) => join(path, inner.name));
-  });
+interface Skipped {
+  readonly file: string;
+  readonly reason: string;
 }
 
-/** @throws InputError when there is no DICOM file, saying what there is */
-export function readDicomFolder(folder: string): {
-  series: ListedSeries[];
-  skipped: { file: string; reason: string }[];
-} {
+/** @throws InputError when the folder cannot be read, or there is no DICOM file: saying what there is and what to do */
+export function readDicomFolder(folder: string): { series: ListedSeries[]; skipped: Skipped[] } {
+  const { files, deeper, skipped } = filesIn(folder);
   const found: DicomFile[] = [];
-  const skipped: { file: string; reason: string }[] = [];
-  const paths = filesIn(folder);
-  for (const path of paths) {
-    const file = relative(folder, path);
-    const bytes = new Uint8Array(readFileSync(path));
-    if (!isDicom(bytes)) {
-      skipped.push({ file, reason: 'no DICOM file' });
-      continue;
-    }
+  let damaged: Skipped | undefined;
+  for (const file of files) {
     try {
-      found.push({ path, folder: join(path, '..'), header: readDicomHeader(bytes, file) });
+      const header = headerOf(join(folder, file));
+      if (header) found.push({ file, header });
+      else skipped.push({ file, reason: 'no DICOM file' });
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
-      skipped.push({ file, reason: error.message });
+      const reason = error.message.replace(/\.$/, '');
+      skipped.push({ file, reason });
+      damaged ??= { file, reason };
     }
   }
-  if (found.length === 0) {
-    const images = paths.filter((path) => imageEnding(path) !== undefined).length;
-    const advice =
-      images > 0
-        ? `it holds ${images} NIfTI images: give one of them, or the folder to \`unetrpp predict\``
-        : 'name a model bundle, or the folder of a DICOM series';
-    throw new InputError(
-      `${folder} holds no DICOM file that can be read and no model bundle among its ${paths.length} files; ${advice}.`,
-    );
-  }
+  if (found.length === 0) throw nothingIn(folder, files, deeper, damaged);
   const series = seriesOf(found).map(
     (one, index): ListedSeries => ({
       number: index + 1,
@@ -80,3 +60,110 @@ export function readDicomFolder(folder: string): {
   );
   return { series, skipped };
 }
+
+/** Files in the folder and in the folders in it, in the order of names; `deeper` counts folders below those. */
+function filesIn(folder: string) {
+  const files: string[] = [];
+  const skipped: Skipped[] = [];
+  let deeper = 0;
+  for (const name of namesIn(folder)) {
+    const kind = kindOf(join(folder, name));
+    if (kind === 'file') files.push(name);
+    if (kind !== 'folder') continue;
+    try {
+      for (const inner of namesIn(join(folder, name))) {
+        const innerKind = kindOf(join(folder, name, inner));
+        if (innerKind === 'file') files.push(join(name, inner));
+        if (innerKind === 'folder') deeper += 1;
+      }
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      skipped.push({ file: name, reason: error.message.replace(/\.$/, '') });
+    }
+  }
+  return { files, deeper, skipped };
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).sort();
+  } catch (error) {
+    throw unreadable(error, `The folder ${folder}`);
+  }
+}
+
+/** Links count as what they lead to: data sets are often folders of links. */
+function kindOf(path: string): 'file' | 'folder' | undefined {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return stats?.isFile() ? 'file' : stats?.isDirectory() ? 'folder' : undefined;
+}
+
+/** Bytes read at first: the header of a plain slice, and its pixels only when they are few. */
+const firstBytes = 1 << 16;
+/** Enhanced images describe thousands of frames in some 10 MB. */
+const mostBytes = 1 << 28;
+
+/** Undefined when the file is no DICOM file. Messages call it "it", because its name stands beside them. */
+function headerOf(path: string): DicomHeader | undefined {
+  let file: number;
+  try {
+    file = openSync(path, 'r');
+  } catch (error) {
+    throw unreadable(error, 'it');
+  }
+  try {
+    const { size } = fstatSync(file);
+    for (let wanted = firstBytes; ; wanted *= 16) {
+      const bytes = readStart(file, Math.min(wanted, size));
+      if (!isDicom(bytes)) return undefined;
+      try {
+        return readDicomHeader(bytes, 'it', size);
+      } catch (error) {
+        // The header may only go on behind the bytes read.
+        if (!(error instanceof InputError) || bytes.length === size || wanted >= mostBytes) throw error;
+      }
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+function readStart(file: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let filled = 0;
+  try {
+    while (filled < length) {
+      const count = readSync(file, bytes, filled, length - filled, filled);
+      if (count === 0) break;
+      filled += count;
+    }
+  } catch (error) {
+    throw unreadable(error, 'it');
+  }
+  return bytes.subarray(0, filled);
+}
+
+function unreadable(cause: unknown, what: string): InputError {
+  const code = (cause as NodeJS.ErrnoException).code;
+  const why = code === 'EACCES' || code === 'EPERM' ? 'permission denied' : (code ?? 'unknown reason');
+  return new InputError(`${what} cannot be read (${why}).`, { cause });
+}
+
+function nothingIn(folder: string, files: readonly string[], deeper: number, damaged: Skipped | undefined): InputError {
+  const images = files.filter((file) => imageEnding(file) !== undefined).length;
+  const held = `${folder} holds no DICOM file that can be read and no model bundle among its ${count(files.length, 'file')}`;
+  if (damaged) return new InputError(`${held}; of ${damaged.file}: ${damaged.reason}.`);
+  if (images > 0) {
+    return new InputError(
+      `${held}; it holds ${count(images, 'NIfTI image')}: give one of them, or the folder to \`unetrpp predict\`.`,
+    );
+  }
+  if (deeper > 0) {
+    return new InputError(
+      `${held}; folders are searched one level deep, and there are ${deeper} below: name the folder of one series.`,
+    );
+  }
+  return new InputError(`${held}; name a model bundle, or the folder of a DICOM series.`);
+}
+
+const count = (n: number, noun: string) => `${n} ${noun}${n === 1 ? '' : 's'}`;

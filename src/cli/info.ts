@@ -83,9 +83,9 @@ function settingsInfo(name: string, settings: Network, options: Options): Shown 
       }
       if (!options.cost) return;
       const columns = [...kinds.keys()];
-      const widths = columns.map((column) => Math.max(column.length, 9));
+      const widths = [...columns, 'total'].map((column) => Math.max(column.length, 9) + 2);
       const line = (head: string, cells: string[]) =>
-        terminal.out(`${head.padEnd(28)}${cells.map((cell, i) => cell.padStart(widths[i] + 2)).join('')}${''}\n`);
+        terminal.out(`${head.padEnd(26)}${cells.map((cell, i) => cell.padStart(widths[i])).join('')}\n`);
       terminal.out('\nG multiply-adds, batch 1\n');
       line('', [...columns, 'total']);
       for (const [stage, costs] of Object.entries(byStage)) {

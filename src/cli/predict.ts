@@ -8,7 +8,6 @@ import { InputError } from '../errors.ts';
 import {
   createSegmenter,
   networkMemory,
-  type Progress,
   type Segmentation,
   type Segmenter,
   type SegmenterOptions,
@@ -20,6 +19,7 @@ import { labelVolumes, writeNifti, writeNiftiLabels } from '../volume/index.ts';
 import { checkMemory, showBytes } from './machine.node.ts';
 import { parseCount, parseDevice, parseFraction, parsePatch } from './options.ts';
 import { prepareOutputFolder, writeWhole } from './output.node.ts';
+import { reporter } from './progress.ts';
 import { findScans, readScan, type ScanFiles } from './scans.node.ts';
 import { example, printJson, type Register, type Terminal } from './terminal.ts';
 
@@ -59,19 +59,6 @@ function maskPath(output: string, { name }: ScanFiles, count: number): string {
   if (count > 1) throw new InputError(`${output} is one file, and ${count} scans were given; name a folder.`);
   if (!/\.nii(\.gz)?$/i.test(output)) throw new InputError(`Masks are written as .nii or .nii.gz, not as ${output}.`);
   return output;
-}
-
-/** A line every five seconds at most, with the time that is left. */
-function reporter(terminal: Terminal, name: string): (progress: Progress) => void {
-  const start = Date.now();
-  let last = start;
-  return ({ stage, done, total }) => {
-    const now = Date.now();
-    if (stage !== 'network' || done === 0 || now - last < 5000) return;
-    last = now;
-    const left = Math.round((((now - start) / done) * (total - done)) / 1000);
-    terminal.err(`${name}: tile ${done} of ${total}, about ${left} s left\n`);
-  };
 }
 
 async function write(result: Segmentation, mask: string, options: Options, scan: Awaited<ReturnType<typeof readScan>>) {

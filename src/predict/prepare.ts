@@ -50,7 +50,7 @@ export function transposeAxes<T extends VoxelData>(data: T, shape: Vector3, perm
   return out;
 }
 
-function permuted(values: Vector3, permutation: readonly number[]): Vector3 {
+export function permuted(values: Vector3, permutation: readonly number[]): Vector3 {
   const [a, b, c] = permutation.map((axis) => values[axis]);
   return [a, b, c];
 }

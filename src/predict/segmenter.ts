@@ -10,10 +10,18 @@ import type { Plan } from '../dataset/index.ts';
 import type { CompileOptions, Engine, Executable } from '../engine/engine.ts';
 import { InputError } from '../errors.ts';
 import { changePatch, unetrpp } from '../nets/index.ts';
-import { type Shape, showShape, type Tensor } from '../tensor.ts';
-import { type LabelMap, reorient, reorientLike, type Volume, voxelCount } from '../volume/index.ts';
+import { elementCount, type Shape, showShape, type Tensor } from '../tensor.ts';
+import {
+  type LabelMap,
+  newShape,
+  reorient,
+  reorientLike,
+  type Vector3,
+  type Volume,
+  voxelCount,
+} from '../volume/index.ts';
 import type { Model } from './model.ts';
-import { prepare } from './prepare.ts';
+import { permuted, prepare } from './prepare.ts';
 import { decide, restoreProbabilities } from './restore.ts';
 import { type Blending, blendTiles, pad, paddedShape, paddingFor, tileStarts, unpad } from './tiles.ts';
 
@@ -59,10 +67,18 @@ export interface Segmenter {
   dispose(): Promise<void>;
 }
 
-/** Bytes that the arrays of one scan take at their fullest, without resampling: image, sums of all classes, result. */
+/** Bytes that the arrays of one scan take at their fullest: scan, network's image, sums of all classes, result. */
 export function scanMemory(model: Model, volume: Volume): number {
-  const classes = model.settings.classes;
-  return volume.data.byteLength + 4 * voxelCount(volume) * (2 * volume.channels + classes + 4);
+  const { plan, settings } = model;
+  const spacing: Vector3 = [volume.spacing[2], volume.spacing[1], volume.spacing[0]];
+  const turned = permuted(spacing, plan.transposeForward);
+  const shape = newShape(permuted(volume.shape, plan.transposeForward), turned, plan.spacing ?? turned);
+  const padding = paddingFor(shape, plan.patch);
+  const isPadded = padding.before.some((n) => n > 0) || padding.after.some((n) => n > 0);
+  // Padded sums are copied once when the padding is taken off; labels and two classes are on the scan's own grid.
+  const onNetworkGrid =
+    elementCount(paddedShape(shape, padding)) * (2 * volume.channels + 1 + settings.classes * (isPadded ? 2 : 1));
+  return volume.data.byteLength + 4 * (onNetworkGrid + voxelCount(volume) * (volume.channels + 3));
 }
 
 /** Peak bytes of the network alone, before anything is compiled. */

@@ -161,14 +161,28 @@ export function toProbabilities(logits: Float32Array, classes: number, head: Hea
     for (let i = 0; i < logits.length; i++) logits[i] = 1 / (1 + Math.exp(-logits[i]));
     return logits;
   }
+  // A stretch of voxels at a time, class by class: neighbors in memory, and small enough for the cache.
   const voxels = logits.length / classes;
-  for (let i = 0; i < voxels; i++) {
-    // Less the largest, so that no exponential overflows.
-    let largest = -Infinity;
-    for (let k = i; k < logits.length; k += voxels) largest = Math.max(largest, logits[k]);
-    let sum = 0;
-    for (let k = i; k < logits.length; k += voxels) sum += Math.exp(logits[k] - largest);
-    for (let k = i; k < logits.length; k += voxels) logits[k] = Math.exp(logits[k] - largest) / sum;
+  const stretch = Math.min(1024, voxels);
+  const [largest, sum] = [new Float64Array(stretch), new Float64Array(stretch)];
+  for (let start = 0; start < voxels; start += stretch) {
+    const count = Math.min(stretch, voxels - start);
+    largest.fill(-Infinity);
+    sum.fill(0);
+    for (let k = start; k < logits.length; k += voxels) {
+      for (let i = 0; i < count; i++) if (logits[k + i] > largest[i]) largest[i] = logits[k + i];
+    }
+    for (let k = start; k < logits.length; k += voxels) {
+      // Less the largest, so that no exponential overflows. A NaN stays one, for whoever looks for it.
+      for (let i = 0; i < count; i++) {
+        const value = Math.exp(logits[k + i] - largest[i]);
+        logits[k + i] = value;
+        sum[i] += value;
+      }
+    }
+    for (let k = start; k < logits.length; k += voxels) {
+      for (let i = 0; i < count; i++) logits[k + i] /= sum[i];
+    }
   }
   return logits;
 }
@@ -226,7 +240,7 @@ export async function blendTiles(
   const answer = async (start: Vector3) => {
     copyBlock(image, shape, start, tile, patch, [0, 0, 0], patch, channels);
     const values = await averageOverMirrors(blending, tile, forward, signal);
-    if (values.every(Number.isFinite)) return values;
+    if (allFinite(values)) return values;
     throw new InputError(
       `the network's answer at voxel ${start.join(', ')} (z, y, x) is no number; the image or the weights must hold values that are none`,
     );
@@ -251,6 +265,13 @@ export async function blendTiles(
   return sums;
 }
 
+/** A sum is finite only when all that was added is; `every` would call a function for each of 15 million values. */
+function allFinite(values: Float32Array): boolean {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i] * 0;
+  return sum === 0;
+}
+
 /** The network's answer to one tile [c, ...patch], averaged over its mirror images: [classes, ...patch]. */
 async function averageOverMirrors(
   { patch, mirrorAxes, classes, head, average }: Blending,
@@ -260,19 +281,25 @@ async function averageOverMirrors(
 ): Promise<Float32Array> {
   const sets = mirrorSets(mirrorAxes);
   const mirrored = new Float32Array(tile.length);
-  const sum = new Float32Array(classes * volumeOf(patch));
-  const back = new Float32Array(sum.length);
-  for (const set of sets) {
+  const length = classes * volumeOf(patch);
+  const run = async (set: readonly number[]) => {
     signal?.throwIfAborted();
     const answer = await forward(flip(tile, patch, set, mirrored));
-    if (answer.length !== sum.length) {
-      throw new RangeError(
-        `the network gave ${answer.length} values for a tile, not ${classes} classes times ${showShape(patch)}`,
-      );
-    }
-    flip(answer, patch, set, back);
-    if (average === 'probabilities') toProbabilities(back, classes, head);
-    for (let i = 0; i < sum.length; i++) sum[i] += back[i] / sets.length;
+    if (answer.length === length) return answer;
+    throw new RangeError(
+      `the network gave ${answer.length} values for a tile, not ${classes} classes times ${showShape(patch)}`,
+    );
+  };
+  const finish = (logits: Float32Array) =>
+    average === 'probabilities' ? toProbabilities(logits, classes, head) : logits;
+
+  // Copied, for the network writes its next answer into the same array.
+  if (sets.length === 1) return finish((await run(sets[0])).slice());
+  const sum = new Float32Array(length);
+  const back = new Float32Array(length);
+  for (const set of sets) {
+    finish(flip(await run(set), patch, set, back));
+    for (let i = 0; i < length; i++) sum[i] += back[i] / sets.length;
   }
   return sum;
 }

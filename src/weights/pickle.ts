@@ -71,7 +71,8 @@ export function unpickle(bytes: Uint8Array, start: number, options: PickleOption
   let opcodeAt = start;
   let steps = 0;
   let allocated = 0;
-  const allocationLimit = 8 * file.length + 4096;
+  // Texts of one byte each, as JavaScript holds them, take the most: about forty times their bytes.
+  const allocationLimit = 64 * file.length + 4096;
 
   const stack: PickleValue[] = [];
   const marks: number[] = [];

@@ -1,150 +1,254 @@
 /**
- * The entries of a zip file, as its central directory lists them, without copying what is stored uncompressed: weights are,
- * and may be hundreds of megabytes. Zip64 too (PKWARE's APPNOTE 6.3, sections 4.3 and 4.5.3). Every offset and length is
- * checked against the file; inflation is bounded by the size that the directory states.
+ * The zip archive, as far as PyTorch's checkpoints use it: which entries there are, and their bytes. Stored entries are
+ * views of the file; deflated ones are inflated within bounds. Zip64 is read; encryption and other methods are refused.
+ *
+ * Structure and field offsets: PKWARE's APPNOTE 6.3, sections 4.3 and 4.5.3.
  */
-import { Inflate } from 'fflate';
+import { inflateSync } from 'fflate';
 import { CheckpointError } from './checkpointError.ts';
 import { quote } from './quote.ts';
 
 export interface ZipEntry {
-  readonly name: string;
-  /** Bytes of the content, inflated. */
+  /** Bytes of the content. */
   readonly size: number;
-  /** The content: a view of the file where it is stored, else a copy. */
+  /**
+   * The content: a view of the file when stored, new bytes at each call when deflated.
+   * @throws CheckpointError when it does not inflate to its size, or its checksum is wrong
+   */
   read(): Uint8Array;
 }
 
-const endSignature = 0x06054b50;
-const end64Signature = 0x06064b50;
-const locator64Signature = 0x07064b50;
-const entrySignature = 0x02014b50;
-const localSignature = 0x04034b50;
+const localHeader = 0x04034b50;
+const centralHeader = 0x02014b50;
+const endRecord = 0x06054b50;
+const end64Locator = 0x07064b50;
+const end64Record = 0x06064b50;
 
-/** True for a file that begins as zip files do. */
+/** No DEFLATE stream grows by more. */
+const largestExpansion = 1032;
+
+/** Whether the file begins like a zip archive. */
 export function isZip(bytes: Uint8Array): boolean {
-  return bytes[0] === 0x50 && bytes[1] === 0x4b && (bytes[2] === 3 || bytes[2] === 5 || bytes[2] === 1);
+  const third = bytes[2];
+  // A local header, the end record of an empty archive, or the mark of one in parts.
+  return bytes[0] === 0x50 && bytes[1] === 0x4b && (third === 3 || third === 5 || third === 7);
 }
 
-/** @throws CheckpointError when there is no directory (a file cut short) or it contradicts the file */
-export function readZipDirectory(bytes: Uint8Array, file: string): Map<string, ZipEntry> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const damaged = (what: string) =>
-    new CheckpointError('damaged', `${file} is damaged: ${what}. Get it again from where it came.`);
-  const { start, count } = findDirectory(view, file);
+/**
+ * The entries of an archive by name, in the order of its directory.
+ * @param name what to call the file in messages
+ * @throws CheckpointError when the directory is missing (cut short) or contradicts the file
+ */
+export function readZipDirectory(bytes: Uint8Array, name: string): Map<string, ZipEntry> {
+  const file = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const damaged = (fault: string): never => {
+    throw new CheckpointError('damaged', `${name} is damaged: ${fault}.`);
+  };
+  // Deflated weights hardly shrink; an archive that promises more than this is made to fill memory.
+  const inflationLimit = 64 * 2 ** 20 + 32 * file.length;
+  let inflated = 0;
 
-  const entries = new Map<string, ZipEntry>();
-  let at = start;
-  for (let i = 0; i < count; i++) {
-    if (at + 46 > bytes.length || view.getUint32(at, true) !== entrySignature) {
-      throw damaged(`its directory ends after ${i} of ${count} entries`);
+  function entryReader(label: string, entry: DirectoryEntry): ZipEntry {
+    const { method, flags, crc, packed, size, at } = entry;
+    if (at + 30 > file.length || view.getUint32(at, true) !== localHeader) damaged(`${label} does not begin at ${at}`);
+    const begin = at + 30 + view.getUint16(at + 26, true) + view.getUint16(at + 28, true);
+    if (begin + packed > file.length) {
+      damaged(`${label} has ${packed} bytes from byte ${begin}, beyond the file's ${file.length}`);
     }
-    const [nameLength, extraLength, commentLength] = [28, 30, 32].map((offset) => view.getUint16(at + offset, true));
-    const end = at + 46 + nameLength + extraLength + commentLength;
-    if (end > bytes.length) throw damaged('an entry of its directory reaches beyond the end');
-    const name = new TextDecoder().decode(bytes.subarray(at + 46, at + 46 + nameLength));
-    const extra = new DataView(bytes.buffer, bytes.byteOffset + at + 46 + nameLength, extraLength);
-    const stated = {
-      size: view.getUint32(at + 24, true),
-      packed: view.getUint32(at + 20, true),
-      offset: view.getUint32(at + 42, true),
-    };
-    const { size, packed, offset } = withZip64(stated, extra);
-    const method = view.getUint16(at + 10, true);
-    const encrypted = (view.getUint16(at + 8, true) & 1) === 1;
-    if (entries.has(name)) throw damaged(`it holds two entries ${quote(name)}`);
-    entries.set(name, {
-      name,
-      size,
-      read() {
-        if (encrypted) throw new CheckpointError('unsupported', `${file} is encrypted; no saved weights are.`);
-        if (offset + 30 > bytes.length || view.getUint32(offset, true) !== localSignature) {
-          throw damaged(`the entry ${quote(name)} is not where its directory says`);
-        }
-        const from = offset + 30 + view.getUint16(offset + 26, true) + view.getUint16(offset + 28, true);
-        if (from + packed > bytes.length) {
-          throw new CheckpointError(
-            'truncated',
-            `${file} is truncated: the entry ${quote(name)} reaches beyond its end.`,
-          );
-        }
-        const content = bytes.subarray(from, from + packed);
-        if (method === 0) {
-          if (packed !== size) throw damaged(`the entry ${quote(name)} is stored, but in another size than it has`);
-          return content;
-        }
-        if (method !== 8) {
-          throw new CheckpointError(
-            'unsupported',
-            `${file} compresses ${quote(name)} by method ${method}; stored and deflated entries can be read.`,
-          );
-        }
-        return inflateExactly(content, size, () =>
-          damaged(`the entry ${quote(name)} does not inflate to its ${size} bytes`),
+    const content = file.subarray(begin, begin + packed);
+    if (flags & 1) throw new CheckpointError('unsupported', `${name} cannot be read: ${label} is encrypted.`);
+    if (method !== 0 && method !== 8) {
+      throw new CheckpointError(
+        'unsupported',
+        `${name} cannot be read: ${label} is packed with zip method ${method}; stored (0) and deflated (8) are read.`,
+      );
+    }
+    if (method === 0 ? size !== packed : size > largestExpansion * packed) {
+      damaged(`${label} claims ${size} bytes, but takes ${packed} in the archive`);
+    }
+
+    const inflate = (): Uint8Array => {
+      inflated += size;
+      if (inflated > inflationLimit) {
+        throw new CheckpointError(
+          'unsupported',
+          `${name} cannot be read: it inflates to more than ${inflationLimit} bytes; save it with torch.save again.`,
         );
-      },
-    });
-    at = end;
+      }
+      try {
+        // One byte more, so that content beyond the claimed size shows.
+        return inflateSync(content, { out: new Uint8Array(size + 1) });
+      } catch (cause) {
+        throw new CheckpointError('damaged', `${name} is damaged: ${label} does not inflate.`, { cause });
+      }
+    };
+    let checked = false;
+    const read = (): Uint8Array => {
+      const data = method === 0 ? content : inflate();
+      if (data.length !== size) damaged(`${label} does not inflate to the ${size} bytes that it claims`);
+      // PyTorch can be told to leave checksums out; it then writes 0.
+      if (!checked && crc !== 0 && crc32(data) !== crc) damaged(`the checksum of ${label} is wrong`);
+      checked = true;
+      return data;
+    };
+    return { size, read };
+  }
+
+  const directory = findDirectory(view, name);
+  const entries = new Map<string, ZipEntry>();
+  const decoder = new TextDecoder();
+  let position = directory.begin;
+  for (let i = 0; i < directory.count; i++) {
+    if (position + 46 > directory.end || view.getUint32(position, true) !== centralHeader) {
+      damaged(`its directory claims ${directory.count} entries, but entry ${i + 1} is not there`);
+    }
+    const nameLength = view.getUint16(position + 28, true);
+    const extraLength = view.getUint16(position + 30, true);
+    const next = position + 46 + nameLength + extraLength + view.getUint16(position + 32, true);
+    if (next > directory.end) damaged(`entry ${i + 1} of its directory is cut off`);
+    const nameAt = position + 46;
+    const entryName = decoder.decode(file.subarray(nameAt, nameAt + nameLength));
+    const label = `the entry ${quote(entryName)}`;
+    const entry = readDirectoryEntry(view, position, nameAt + nameLength, extraLength);
+    if (entry === undefined) damaged(`${label} lacks its 64-bit sizes`);
+    if (entries.has(entryName)) damaged(`${label} is there twice`);
+    entries.set(entryName, entryReader(label, entry as DirectoryEntry));
+    position = next;
   }
   return entries;
 }
 
-/** Searches the end record backwards: a comment of up to 65535 bytes may follow it. */
-function findDirectory(view: DataView, file: string): { start: number; count: number } {
-  const last = view.byteLength - 22;
-  for (let at = last; at >= Math.max(0, last - 0xffff); at--) {
-    if (view.getUint32(at, true) !== endSignature) continue;
-    const plain = { start: view.getUint32(at + 16, true), count: view.getUint16(at + 10, true) };
-    if (plain.start !== 0xffffffff && plain.count !== 0xffff) return plain;
-    const locator = at - 20;
-    if (locator < 0 || view.getUint32(locator, true) !== locator64Signature) return plain;
-    const record = Number(view.getBigUint64(locator + 8, true));
-    if (record + 56 > view.byteLength || view.getUint32(record, true) !== end64Signature) break;
-    return { start: Number(view.getBigUint64(record + 48, true)), count: Number(view.getBigUint64(record + 32, true)) };
-  }
-  throw new CheckpointError(
-    'truncated',
-    `${file} is truncated: it begins as a zip file, and the directory at the end of one is missing. Get it again from where it came.`,
-  );
+interface DirectoryEntry {
+  readonly flags: number;
+  readonly method: number;
+  readonly crc: number;
+  /** Bytes in the archive. */
+  readonly packed: number;
+  /** Bytes of the content. */
+  readonly size: number;
+  /** Where its local header begins. */
+  readonly at: number;
 }
 
-/** Numbers of 0xffffffff stand in the zip64 extra field, in this order. */
-function withZip64<T extends Record<'size' | 'packed' | 'offset', number>>(stated: T, extra: DataView): T {
-  const wanted = (['size', 'packed', 'offset'] as const).filter((key) => stated[key] === 0xffffffff);
-  if (wanted.length === 0) return stated;
-  const result = { ...stated };
-  for (let at = 0; at + 4 <= extra.byteLength; ) {
-    const [id, length] = [extra.getUint16(at, true), extra.getUint16(at + 2, true)];
-    if (id === 1) {
-      wanted.forEach((key, index) => {
-        const from = at + 4 + 8 * index;
-        if (8 * (index + 1) <= length && from + 8 <= extra.byteLength)
-          result[key] = Number(extra.getBigUint64(from, true));
-      });
+/** 64-bit values stand in the extra field 1, in this order, for those that are all ones; undefined when one is missing. */
+function readDirectoryEntry(
+  view: DataView,
+  position: number,
+  extraAt: number,
+  extraLength: number,
+): DirectoryEntry | undefined {
+  let wide = extraAt;
+  let wideEnd = extraAt;
+  for (let at = extraAt; at + 4 <= extraAt + extraLength; ) {
+    const end = at + 4 + view.getUint16(at + 2, true);
+    if (end > extraAt + extraLength) break;
+    if (view.getUint16(at, true) === 1) {
+      wide = at + 4;
+      wideEnd = end;
+      break;
     }
-    at += 4 + length;
+    at = end;
   }
-  return result;
+  let complete = true;
+  const widened = (value: number): number => {
+    if (value !== 0xffffffff) return value;
+    if (wide + 8 > wideEnd) {
+      complete = false;
+      return value;
+    }
+    wide += 8;
+    return u64(view, wide - 8);
+  };
+  const size = widened(view.getUint32(position + 24, true));
+  const packed = widened(view.getUint32(position + 20, true));
+  const at = widened(view.getUint32(position + 42, true));
+  if (!complete) return undefined;
+  return {
+    flags: view.getUint16(position + 8, true),
+    method: view.getUint16(position + 10, true),
+    crc: view.getUint32(position + 16, true),
+    packed,
+    size,
+    at,
+  };
 }
 
-/** Stops as soon as more comes out than there should, so that a small file cannot fill the memory. */
-function inflateExactly(content: Uint8Array, size: number, fail: () => Error): Uint8Array {
-  // Deflate makes at most about 1032 bytes of one; a larger claim is a lie and is not allocated for.
-  if (size > 1032 * content.length + 64) throw fail();
-  const out = new Uint8Array(size);
-  let written = 0;
-  const inflate = new Inflate((chunk) => {
-    if (written + chunk.length > size) throw fail();
-    out.set(chunk, written);
-    written += chunk.length;
-  });
-  try {
-    for (let at = 0; at < content.length; at += 65536) {
-      inflate.push(content.subarray(at, at + 65536), at + 65536 >= content.length);
-    }
-  } catch {
-    throw fail();
+/** Beyond 2^53 the number is rounded, but then it lies beyond any file too. */
+function u64(view: DataView, position: number): number {
+  return Number(view.getBigUint64(position, true));
+}
+
+/** The end record lies in the file's last 65,557 bytes: 22 of its own and a comment that fills the rest. */
+function findDirectory(view: DataView, name: string): { begin: number; end: number; count: number } {
+  const length = view.byteLength;
+  let at = length - 22;
+  const first = Math.max(0, at - 0xffff);
+  while (
+    at >= first &&
+    (view.getUint32(at, true) !== endRecord || at + 22 + view.getUint16(at + 20, true) !== length)
+  ) {
+    at--;
   }
-  if (written !== size) throw fail();
-  return out;
+  if (at < first) {
+    throw new CheckpointError(
+      'truncated',
+      `${name} is cut short: the directory at the end of the zip archive is missing; copy or download it again.`,
+    );
+  }
+  let count = view.getUint16(at + 10, true);
+  let size = view.getUint32(at + 12, true);
+  let begin = view.getUint32(at + 16, true);
+  let limit = at;
+  if (at >= 20 && view.getUint32(at - 20, true) === end64Locator) {
+    const record = u64(view, at - 12);
+    if (record + 56 <= at && view.getUint32(record, true) === end64Record) {
+      count = u64(view, record + 32);
+      size = u64(view, record + 40);
+      begin = u64(view, record + 48);
+      limit = record;
+    }
+  }
+  if (begin + size > limit) {
+    throw new CheckpointError(
+      'damaged',
+      `${name} is damaged: the zip directory should have ${size} bytes from byte ${begin}, but ends at ${limit}.`,
+    );
+  }
+  return { begin, end: begin + size, count };
+}
+
+/** Tables for eight bytes at a time (Kounavis and Berry, "slicing by 8"); polynomial 0xEDB88320. */
+const crcTables = Array.from({ length: 8 }, () => new Uint32Array(256));
+for (let byte = 0; byte < 256; byte++) {
+  let value = byte;
+  for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
+  crcTables[0][byte] = value;
+}
+for (let slice = 1; slice < 8; slice++) {
+  for (let byte = 0; byte < 256; byte++) {
+    const value = crcTables[slice - 1][byte];
+    crcTables[slice][byte] = (value >>> 8) ^ crcTables[0][value & 0xff];
+  }
+}
+
+/** CRC-32 as zip, gzip and PNG use it. */
+export function crc32(bytes: Uint8Array): number {
+  const [t0, t1, t2, t3, t4, t5, t6, t7] = crcTables;
+  let crc = 0xffffffff;
+  let i = 0;
+  for (; i + 8 <= bytes.length; i += 8) {
+    const low = crc ^ (bytes[i] | (bytes[i + 1] << 8) | (bytes[i + 2] << 16) | (bytes[i + 3] << 24));
+    crc =
+      t7[low & 0xff] ^
+      t6[(low >>> 8) & 0xff] ^
+      t5[(low >>> 16) & 0xff] ^
+      t4[low >>> 24] ^
+      t3[bytes[i + 4]] ^
+      t2[bytes[i + 5]] ^
+      t1[bytes[i + 6]] ^
+      t0[bytes[i + 7]];
+  }
+  for (; i < bytes.length; i++) crc = (crc >>> 8) ^ t0[(crc ^ bytes[i]) & 0xff];
+  return ~crc >>> 0;
 }

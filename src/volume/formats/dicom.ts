@@ -1,21 +1,28 @@
 /**
  * Headers of DICOM files, and which of them are one series: what places and groups slices, read without their pixels.
  *
- * Positions and directions are in the patient's LPS coordinates in mm, as DICOM gives them (PS3.3, C.7.6.2). Names and
- * other identifiers of patients are never read, so that none can reach a message.
+ * Positions and directions are in the patient's LPS coordinates in mm, as DICOM gives them (PS3.3, C.7.6.2). Elements are
+ * dicom-parser's to read; decoding pixels is left to the reader of a volume, which finds here where they lie and in which
+ * order the slices go. Names and other identifiers of patients are never read, so that none can reach a message.
  */
 import dicomParser from 'dicom-parser';
 import { Inflate } from 'fflate';
-import { InputError } from '../../errors.ts';
+import { InputError, ResourceError } from '../../errors.ts';
 import type { Matrix3, Vector3 } from '../volume.ts';
+import { allocate } from './gzip.ts';
 
 interface DicomFrame {
   /** LPS position of the first voxel's center, in mm. */
   readonly position: Vector3 | undefined;
-  /** Direction of a row (x increasing), then of a column. */
+  /** Direction cosines of a row (x increasing), then of a column, as stored. */
   readonly orientation: readonly number[] | undefined;
-  /** mm between columns and between rows. */
+  /** mm between the centers of columns and of rows. */
   readonly spacing: readonly [x: number, y: number] | undefined;
+  /** mm; not the distance between slices. */
+  readonly sliceThickness: number | undefined;
+  /** Intensity = slope * stored value + intercept; 1 and 0 where the file says nothing. */
+  readonly slope: number;
+  readonly intercept: number;
 }
 
 export interface DicomHeader {
@@ -23,61 +30,66 @@ export interface DicomHeader {
   readonly seriesNumber: number | undefined;
   readonly instanceNumber: number | undefined;
   readonly modality: string;
+  /** UID, and what a person calls it. */
   readonly transferSyntax: string;
+  readonly transferSyntaxName: string;
   readonly rows: number;
   readonly columns: number;
   readonly samplesPerPixel: number;
+  /** `MONOCHROME1` (small values are bright), `MONOCHROME2`, `RGB`, ... */
+  readonly photometric: string;
   readonly bitsAllocated: number | undefined;
+  readonly bitsStored: number | undefined;
+  /** Pixel representation: stored values are in two's complement. */
   readonly signed: boolean;
-  readonly slope: number;
-  readonly intercept: number;
-  /** mm; not the distance between slices. */
-  readonly sliceThickness: number | undefined;
+  /** 0 where the file says nothing. */
   readonly gantryTiltDegrees: number;
-  readonly hasPixels: boolean;
-  /** One for each frame; a plain image is one frame. */
+  readonly numberOfFrames: number;
+  /**
+   * One for each frame, in the order of the pixels. Empty for several frames without a place for each (classic multi-frame
+   * images, dose grids); shorter than `numberOfFrames` where a file describes too few.
+   */
   readonly frames: readonly DicomFrame[];
+  /** How many frames the file describes one by one, which should be `numberOfFrames`; undefined when it describes none. */
+  readonly describedFrames: number | undefined;
+  /** Where the value of the pixel data begins (in a deflated data set: when inflated); length undefined when compressed. */
+  readonly pixels: { readonly offset: number; readonly length: number | undefined } | undefined;
 }
 
-/** PS3.5, annex A, by the last parts of the UID. */
-const transferSyntaxes: Record<string, string> = {
-  '1.2.840.10008.1.2': 'implicit little endian',
+const implicitLittleEndian = '1.2.840.10008.1.2';
+const deflatedExplicitLittleEndian = '1.2.840.10008.1.2.1.99';
+const explicitBigEndian = '1.2.840.10008.1.2.2';
+/** Transfer syntaxes whose pixels lie in the file one after the other. */
+const uncompressed = [
+  implicitLittleEndian,
+  '1.2.840.10008.1.2.1',
+  deflatedExplicitLittleEndian,
+  explicitBigEndian,
+] as const;
+
+/** PS3.5, section 10 and annex A. */
+const transferSyntaxNames: Readonly<Record<string, string>> = {
+  [implicitLittleEndian]: 'implicit little endian',
   '1.2.840.10008.1.2.1': 'explicit little endian',
-  '1.2.840.10008.1.2.1.99': 'deflated',
-  '1.2.840.10008.1.2.2': 'explicit big endian',
+  [deflatedExplicitLittleEndian]: 'deflated',
+  [explicitBigEndian]: 'explicit big endian',
   '1.2.840.10008.1.2.5': 'RLE',
   '1.2.840.10008.1.2.4.50': 'JPEG baseline (lossy)',
   '1.2.840.10008.1.2.4.51': 'JPEG extended (lossy)',
   '1.2.840.10008.1.2.4.57': 'JPEG lossless',
   '1.2.840.10008.1.2.4.70': 'JPEG lossless, selection value 1',
   '1.2.840.10008.1.2.4.80': 'JPEG-LS lossless',
-  '1.2.840.10008.1.2.4.81': 'JPEG-LS near-lossless',
+  '1.2.840.10008.1.2.4.81': 'JPEG-LS near-lossless (lossy)',
   '1.2.840.10008.1.2.4.90': 'JPEG 2000 lossless',
+  // Lossless or lossy, which only its code stream tells.
   '1.2.840.10008.1.2.4.91': 'JPEG 2000',
+  '1.2.840.10008.1.2.4.201': 'HTJ2K lossless',
+  '1.2.840.10008.1.2.4.202': 'HTJ2K lossless, by resolution',
+  '1.2.840.10008.1.2.4.203': 'HTJ2K',
 };
 
-export const transferSyntaxName = (uid: string) => transferSyntaxes[uid] ?? `transfer syntax ${uid}`;
-
-/** Far more than any header; a deflated data set holds its pixels too. */
-const inflationLimit = 1 << 30;
-
-function inflateBounded(bytes: Uint8Array, position: number): Uint8Array {
-  const chunks: Uint8Array[] = [bytes.slice(0, position)];
-  let length = position;
-  const inflate = new Inflate((chunk) => {
-    length += chunk.length;
-    if (length > inflationLimit) throw new Error('it inflates to more than 1 GB');
-    chunks.push(chunk);
-  });
-  inflate.push(bytes.subarray(position), true);
-  const out = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    out.set(chunk, at);
-    at += chunk.length;
-  }
-  return out;
-}
+const pixelData = 'x7fe00010';
+const undefinedLength = 0xffffffff;
 
 /** True for a file with DICOM's preamble of 128 bytes and the letters after it (PS3.10, section 7.1). */
 export function isDicom(bytes: Uint8Array): boolean {
@@ -85,189 +97,493 @@ export function isDicom(bytes: Uint8Array): boolean {
 }
 
 /**
+ * The header of a DICOM file, from all of its bytes or from as many of its first ones as reach to the pixels.
  * @param name what to call the file in messages
- * @throws InputError when it is no DICOM file or is damaged
+ * @param fileLength bytes of the whole file, when `bytes` are only its beginning
+ * @throws InputError when it is no DICOM file, is damaged or cut off, or `bytes` end before the pixels
  */
-export function readDicomHeader(bytes: Uint8Array, name: string): DicomHeader {
+export function readDicomHeader(bytes: Uint8Array, name: string, fileLength = bytes.length): DicomHeader {
   if (!isDicom(bytes)) {
-    throw new InputError(`${name} is no DICOM file: the letters DICM are not at byte 128.`);
+    throw new InputError(
+      `${name} is no DICOM file: the letters DICM are not at byte 128; export it again with its file header.`,
+    );
   }
   try {
-    return headerOf(dicomParser.parseDicom(bytes, { untilTag: 'x7fe00010', inflater: inflateBounded } as never));
-  } catch (cause) {
-    // The library throws objects and texts, also where a value is cut; its words may hold values of the file, so they are
-    // not repeated.
-    throw new InputError(`${name} is a damaged DICOM file: its header cannot be read to the end.`, { cause });
+    return headerOf(readUntilPixels(bytes, name, fileLength), name);
+  } catch (error) {
+    if (error instanceof InputError || error instanceof ResourceError) throw error;
+    // The library throws texts and objects that may hold values of the file, so they are neither repeated nor passed on.
+    throw new InputError(
+      `${name} is a damaged DICOM file: its header cannot be read to the end; copy or export it again.`,
+    );
   }
 }
 
-function headerOf(data: dicomParser.DataSet): DicomHeader {
-  const sequence = (set: dicomParser.DataSet | undefined, tag: string) =>
-    (set?.elements[tag]?.items ?? []).map(({ dataSet }) => dataSet).filter((item) => item !== undefined);
-  const numbers = (set: dicomParser.DataSet | undefined, tag: string) => {
-    const count = set?.numStringValues(tag) ?? 0;
-    const values = Array.from({ length: count }, (_, i) => set!.floatString(tag, i) ?? Number.NaN);
-    return values.length > 0 && values.every(Number.isFinite) ? values : undefined;
+/** Everything before the pixels, as the library's data set. */
+interface DataSetStart {
+  readonly set: dicomParser.DataSet;
+  readonly transferSyntax: string;
+  readonly pixels: DicomHeader['pixels'];
+  /** Bytes of the pixels that are there; undefined where that is not known. */
+  readonly present: number | undefined;
+}
+
+// The library's types leave out that its data set is a class.
+const { DataSet } = dicomParser as unknown as {
+  DataSet: new (
+    parser: dicomParser.ByteArrayParser,
+    bytes: Uint8Array,
+    elements: Record<string, dicomParser.Element>,
+  ) => dicomParser.DataSet;
+};
+
+function readUntilPixels(bytes: Uint8Array, name: string, fileLength: number): DataSetStart {
+  const { littleEndianByteArrayParser: little, bigEndianByteArrayParser: big, ByteStream } = dicomParser;
+  // The file's own group is always explicit little endian (PS3.10, section 7.1).
+  const metaStream = new ByteStream(little, bytes, 132);
+  const meta = new DataSet(little, bytes, readElements(metaStream, true, 'x00030000'));
+  const transferSyntax = meta.string('x00020010') ?? '';
+  if (!/^[0-9.]{1,64}$/.test(transferSyntax)) {
+    throw new InputError(
+      `${name} does not say how it is encoded (it has no transfer syntax), so it cannot be read; export it again.`,
+    );
+  }
+  if (meta.string('x00020002') === '1.2.840.10008.1.3.10') {
+    throw new InputError(`${name} is a DICOM directory, an index of other files without an image; give those files.`);
+  }
+
+  let [content, from, length] = [bytes, metaStream.position, fileLength as number | undefined];
+  if (transferSyntax === deflatedExplicitLittleEndian) {
+    const inflated = inflateStart(bytes.subarray(from), bytes.length === fileLength, name);
+    [content, from, length] = [inflated.bytes, 0, inflated.complete ? inflated.bytes.length : undefined];
+  }
+  const explicit = transferSyntax !== implicitLittleEndian;
+  const parser = transferSyntax === explicitBigEndian ? big : little;
+  const stream = new ByteStream(parser, content, from);
+  const set = new DataSet(parser, content, readElements(stream, explicit, pixelData));
+  if (stream.position === content.length) {
+    if (length !== content.length) throw new RangeError('the bytes given end before the pixels');
+    return { set, transferSyntax, pixels: undefined, present: undefined };
+  }
+  const element = explicit
+    ? dicomParser.readDicomElementExplicit(stream, [], pixelData)
+    : dicomParser.readDicomElementImplicit(stream, pixelData);
+  return {
+    set,
+    transferSyntax,
+    pixels:
+      element.tag === pixelData
+        ? { offset: element.dataOffset, length: element.length === undefinedLength ? undefined : element.length }
+        : undefined,
+    present: length === undefined ? undefined : length - element.dataOffset,
   };
-  const frame = (set: dicomParser.DataSet | undefined, measures = set): DicomFrame => {
-    const position = numbers(set, 'x00200032');
-    const orientation = numbers(measures, 'x00200037');
-    const spacing = numbers(measures, 'x00280030');
-    return {
-      position: position?.length === 3 ? [position[0], position[1], position[2]] : undefined,
-      orientation: orientation?.length === 6 ? orientation : undefined,
-      spacing: spacing?.length === 2 ? [spacing[1], spacing[0]] : undefined,
-    };
-  };
-  // Enhanced images keep geometry in functional groups: shared ones, and one for each frame (PS3.3, C.7.6.16).
-  const [shared] = sequence(data, 'x52009229');
-  const perFrame = sequence(data, 'x52009230');
-  const first = (set: dicomParser.DataSet | undefined, tag: string) => sequence(set, tag)[0];
+}
+
+/**
+ * The elements before the tag `end`; the stream stands before it then, or at its own end. Only this outermost level is
+ * walked here: the library does not know the 64-bit types (OV, SV, UV), which stand before the pixels of compressed files
+ * with an extended offset table, and lets values run past the end.
+ * @throws anything, when the bytes are no elements
+ */
+function readElements(stream: dicomParser.ByteStream, explicit: boolean, end: string) {
+  const elements: Record<string, dicomParser.Element> = {};
+  const { byteArray, byteArrayParser } = stream;
+  while (stream.position < byteArray.length) {
+    const start = stream.position;
+    const tag = dicomParser.readTag(stream);
+    const type = explicit ? dicomParser.readFixedString(byteArray, start + 4, 2) : '';
+    stream.position = start;
+    // Elements are in ascending order, and tags are of one length: text order is tag order (PS3.5, section 7.1).
+    if (tag >= end) break;
+    if (type === 'OV' || type === 'SV' || type === 'UV') {
+      const length = byteArrayParser.readUint32(byteArray, start + 8);
+      elements[tag] = { tag, vr: type, length, dataOffset: start + 12 };
+      stream.seek(12 + length);
+    } else {
+      elements[tag] = explicit
+        ? dicomParser.readDicomElementExplicit(stream, [])
+        : dicomParser.readDicomElementImplicit(stream);
+    }
+    if (stream.position > byteArray.length) throw new RangeError('a value runs past the end');
+  }
+  return elements;
+}
+
+/** Far more than any header; whole series of enhanced frames are described in a tenth of it. */
+const inflatedLimit = 1 << 26;
+/** Compressed bytes a step, each of which can inflate to 1032 bytes before the limit is looked at. */
+const stepBytes = 1 << 14;
+
+/** The beginning of a deflated data set: `complete` when that is all of it. */
+function inflateStart(deflated: Uint8Array, ends: boolean, name: string) {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  let complete = false;
+  const inflate = new Inflate((chunk, final) => {
+    chunks.push(chunk);
+    length += chunk.length;
+    complete = final;
+  });
+  try {
+    for (let at = 0; at < deflated.length && length < inflatedLimit; at += stepBytes) {
+      inflate.push(deflated.subarray(at, at + stepBytes), ends && at + stepBytes >= deflated.length);
+    }
+  } catch {
+    throw new InputError(`The deflated data of ${name} are cut off or damaged; copy or export the file again.`);
+  }
+  const bytes = allocate(length, name);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return { bytes, complete };
+}
+
+function headerOf({ set, transferSyntax, pixels, present }: DataSetStart, name: string): DicomHeader {
+  const numberOfFrames = Math.max(1, whole(set, 'x00280008') ?? 1);
+  const plain = frameOf({ plane: set, position: set, measures: set, rescale: set }, name);
+  // Enhanced images keep geometry in functional groups: shared ones, and some for each frame (PS3.3, C.7.6.16).
+  const [shared] = items(set, 'x52009229');
+  const perFrame = items(set, 'x52009230');
   const frames =
     perFrame.length > 0
-      ? perFrame.map((group) => ({
-          position: frame(first(group, 'x00209113')).position,
-          orientation: frame(first(group, 'x00209116') ?? first(shared, 'x00209116')).orientation,
-          spacing: frame(first(group, 'x00289110') ?? first(shared, 'x00289110')).spacing,
-        }))
-      : [frame(data)];
-  return {
-    seriesUid: data.string('x0020000e') ?? '',
-    seriesNumber: data.intString('x00200011'),
-    instanceNumber: data.intString('x00200013'),
-    modality: data.string('x00080060') ?? 'unknown',
-    transferSyntax: data.string('x00020010') ?? '',
-    rows: data.uint16('x00280010') ?? 0,
-    columns: data.uint16('x00280011') ?? 0,
-    samplesPerPixel: data.uint16('x00280002') ?? 1,
-    bitsAllocated: data.uint16('x00280100'),
-    signed: data.uint16('x00280103') === 1,
-    slope: data.floatString('x00281053') ?? 1,
-    intercept: data.floatString('x00281052') ?? 0,
-    sliceThickness: data.floatString('x00180050'),
-    gantryTiltDegrees: data.floatString('x00181120') ?? 0,
-    hasPixels: data.elements['x7fe00010'] !== undefined,
+      ? perFrame.slice(0, numberOfFrames).map((own) => {
+          const group = (tag: string) => items(own, tag)[0] ?? items(shared, tag)[0];
+          const parts = {
+            position: group('x00209113'),
+            plane: group('x00209116'),
+            measures: group('x00289110'),
+            rescale: group('x00289145'),
+          };
+          return frameOf(parts, name);
+        })
+      : numberOfFrames === 1
+        ? [plain]
+        : [];
+  const header: DicomHeader = {
+    seriesUid: set.string('x0020000e') ?? '',
+    seriesNumber: whole(set, 'x00200011'),
+    instanceNumber: whole(set, 'x00200013'),
+    modality: code(set, 'x00080060') ?? 'unknown',
+    transferSyntax,
+    transferSyntaxName: transferSyntaxNames[transferSyntax] ?? `transfer syntax ${transferSyntax}`,
+    rows: set.uint16('x00280010') ?? 0,
+    columns: set.uint16('x00280011') ?? 0,
+    samplesPerPixel: set.uint16('x00280002') ?? 1,
+    photometric: code(set, 'x00280004') ?? 'unknown',
+    bitsAllocated: set.uint16('x00280100'),
+    bitsStored: set.uint16('x00280101'),
+    signed: set.uint16('x00280103') === 1,
+    gantryTiltDegrees: numbers(set, 'x00181120')?.[0] ?? 0,
+    numberOfFrames,
     frames,
+    describedFrames: perFrame.length > 0 ? perFrame.length : undefined,
+    pixels,
   };
+  checkPixels(header, present, name);
+  return header;
+}
+
+type Group = dicomParser.DataSet | undefined;
+
+function frameOf(parts: { position: Group; plane: Group; measures: Group; rescale: Group }, name: string): DicomFrame {
+  const position = numbers(parts.position, 'x00200032');
+  const orientation = numbers(parts.plane, 'x00200037');
+  const spacing = numbers(parts.measures, 'x00280030');
+  const [thickness] = numbers(parts.measures, 'x00180050') ?? [];
+  const rescale = (tag: string, otherwise: number) => {
+    const value = numbers(parts.rescale, tag)?.[0];
+    // A wrong intercept shifts every intensity, unseen: nothing is assumed where something is said.
+    if (value === undefined && parts.rescale?.string(tag)) {
+      throw new InputError(`${name} is damaged: its rescale slope or intercept is no number; export it again.`);
+    }
+    return value ?? otherwise;
+  };
+  return {
+    position: position?.length === 3 ? [position[0], position[1], position[2]] : undefined,
+    orientation: orientation?.length === 6 ? orientation : undefined,
+    // Stored as distance of rows, then of columns.
+    spacing: spacing?.length === 2 && spacing[0] > 0 && spacing[1] > 0 ? [spacing[1], spacing[0]] : undefined,
+    sliceThickness: thickness > 0 ? thickness : undefined,
+    slope: rescale('x00281053', 1),
+    intercept: rescale('x00281052', 0),
+  };
+}
+
+/** Items of a sequence; none where there is no such sequence. */
+function items(set: Group, tag: string): dicomParser.DataSet[] {
+  return (set?.elements[tag]?.items ?? []).map(({ dataSet }) => dataSet).filter((item) => item !== undefined);
+}
+
+/** Decimal texts (DS, IS) of an element; undefined when it is absent, empty, or one of them is no number. */
+function numbers(set: Group, tag: string): number[] | undefined {
+  const texts = set?.string(tag)?.split('\\');
+  const values = texts?.map((text) => (text.trim() === '' ? Number.NaN : Number(text)));
+  return values?.every(Number.isFinite) ? values : undefined;
+}
+
+function whole(set: dicomParser.DataSet, tag: string): number | undefined {
+  const value = numbers(set, tag)?.[0];
+  return Number.isSafeInteger(value) ? value : undefined;
+}
+
+/** A code word (CS, PS3.5 section 6.2). What is none is dropped: in a damaged file it may be anybody's name. */
+function code(set: dicomParser.DataSet, tag: string): string | undefined {
+  const text = set.string(tag);
+  return text && /^[A-Z0-9_ ]{1,16}$/.test(text) ? text : undefined;
+}
+
+/** @throws InputError when fewer pixels are there than the header announces */
+function checkPixels(header: DicomHeader, present: number | undefined, name: string): void {
+  const { pixels, rows, columns, numberOfFrames, samplesPerPixel, bitsAllocated = 0 } = header;
+  if (!pixels) return;
+  if (pixels.length !== undefined && present !== undefined && pixels.length > present) {
+    throw new InputError(
+      `${name} is cut off: ${pixels.length} bytes of pixels are announced and ${present} are there; copy it again.`,
+    );
+  }
+  // A compressed frame takes an item of eight bytes at least. Of color images only the reader of their pixels knows the size.
+  const compressed = !uncompressed.some((syntax) => syntax === header.transferSyntax);
+  const needed = compressed
+    ? 8 * numberOfFrames
+    : samplesPerPixel === 1
+      ? Math.ceil((rows * columns * numberOfFrames * bitsAllocated) / 8)
+      : 0;
+  const there = pixels.length ?? present;
+  if (there !== undefined && there < needed) {
+    throw new InputError(
+      `${name} is damaged: ${columns} x ${rows} pixels in ${numberOfFrames} frames need ${needed} bytes and ${there} are there; copy or export it again.`,
+    );
+  }
 }
 
 export interface DicomFile {
-  readonly path: string;
-  readonly folder: string;
+  /** Path within what is listed; all before its last slash is its folder. */
+  readonly file: string;
   readonly header: DicomHeader;
 }
 
 export interface DicomSeries {
   readonly modality: string;
-  /** In slice order where positions are known. */
+  /** In slice order where the slices have places, else by instance number. */
   readonly files: readonly DicomFile[];
+  /** Frame numbers (from 0) in slice order, along `direction`'s third column; empty without geometry. */
+  readonly slices: readonly { readonly file: DicomFile; readonly frame: number }[];
   /** Voxels along x, y, z. */
   readonly size: Vector3;
-  /** mm along x, y, z; undefined without positions. */
+  /** mm along x, y, z; the mean distance of slices, or the thickness of a single one. Undefined without geometry. */
   readonly spacing: Vector3 | undefined;
-  /** Smallest and largest distance of neighboring slices, mm. */
+  /** Smallest and largest distance of neighboring slices, mm; undefined for a single position. */
   readonly gaps: readonly [number, number] | undefined;
+  /** LPS position of the first voxel of the first slice, mm. */
   readonly origin: Vector3 | undefined;
   readonly direction: Matrix3 | undefined;
   readonly transferSyntax: string;
-  /** What speaks against taking it as a volume, or deserves to be known; one clause each. */
+  /** Why it is no volume on a regular grid; empty for a series that is one. One clause each. */
+  readonly faults: readonly string[];
+  /** The faults, and what else deserves to be known. */
   readonly notes: readonly string[];
 }
 
+/** Largest difference of direction cosines of slices that are parallel. */
+const orientationTolerance = 1e-3;
+/** Slices this near to each other lie at one position. */
+const samePositionMm = 1e-3;
+/** Part of the slice distance by which a slice may miss its place; rounded positions do by 1 %, a lost slice by 50 %. */
+const gapTolerance = 0.05;
+/** Sideways; below half a pixel of any body scan, above what cosines of four decimals do over half a meter. */
+const lateralToleranceMm = 0.2;
+
 /**
- * Files that belong together: of one folder and one series UID (a copy of a series in another folder is another one);
- * where the UID is empty, of one size and orientation.
+ * Files that belong together: of one folder and one series UID (a copy of a series in another folder is another series);
+ * where the UID is empty, of one folder, size and orientation. In the order of the first file of each.
  */
 export function seriesOf(files: readonly DicomFile[]): DicomSeries[] {
-  const groups = new Map<string, DicomFile[]>();
+  const groups: DicomFile[][] = [];
+  const byKey = new Map<string, DicomFile[][]>();
   for (const file of files) {
-    const { seriesUid, rows, columns, frames } = file.header;
-    const orientation = frames[0]?.orientation?.map((value) => value.toFixed(3)).join();
-    const key = `${file.folder}|${seriesUid === '' ? `${rows}|${columns}|${orientation}` : seriesUid}`;
-    groups.set(key, [...(groups.get(key) ?? []), file]);
+    const { seriesUid, rows, columns } = file.header;
+    const folder = /^(.*[\\/])?/.exec(file.file)![0];
+    const key = `${folder}\n${seriesUid === '' ? `${columns} x ${rows}` : seriesUid}`;
+    const candidates = byKey.get(key) ?? [];
+    byKey.set(key, candidates);
+    const group = seriesUid === '' ? candidates.find(([other]) => sameOrientation(other, file)) : candidates[0];
+    if (group) group.push(file);
+    else {
+      const opened = [file];
+      candidates.push(opened);
+      groups.push(opened);
+    }
   }
-  return [...groups.values()].map(describeSeries);
+  return groups.map(describeSeries);
 }
+
+function sameOrientation({ header: a }: DicomFile, { header: b }: DicomFile): boolean {
+  const [first, second] = [a.frames[0]?.orientation, b.frames[0]?.orientation];
+  return first && second ? parallel(first, second) : first === second;
+}
+
+const parallel = (a: readonly number[], b: readonly number[]) =>
+  a.every((value, i) => Math.abs(value - b[i]) <= orientationTolerance);
+
+/** What modalities are that have pixels and are no scan. */
+const notScans: Readonly<Record<string, string>> = {
+  SEG: 'a segmentation, not a scan',
+  RTDOSE: 'a dose distribution, not a scan',
+};
+
+function describeSeries(group: readonly DicomFile[]): DicomSeries {
+  const [{ header }] = group;
+  const faults: string[] = [];
+  const remarks: string[] = [];
+  const files = [...group].sort(byInstance);
+  const slices = files.flatMap((file) => file.header.frames.map((_, frame) => ({ file, frame })));
+  const count = files.reduce((sum, file) => sum + file.header.numberOfFrames, 0);
+  const listed = () => ({
+    modality: header.modality,
+    size: [header.columns, header.rows, count] as const,
+    transferSyntax: [...new Set(files.map((file) => file.header.transferSyntaxName))].join(' and '),
+    faults,
+    notes: [...faults, ...remarks],
+  });
+  const withoutGeometry = (): DicomSeries => ({
+    ...listed(),
+    files,
+    slices: [],
+    spacing: undefined,
+    gaps: undefined,
+    origin: undefined,
+    direction: undefined,
+  });
+
+  if (files.every((file) => !file.header.pixels)) {
+    faults.push(`holds no image (${header.modality})`);
+    return { ...withoutGeometry(), size: [header.columns, header.rows, 0] };
+  }
+  if (header.modality in notScans) faults.push(notScans[header.modality]);
+  if (header.samplesPerPixel > 1) faults.push(`a color image, ${header.samplesPerPixel} samples a pixel`);
+  const described = files.find(
+    ({ header: { describedFrames = 0, numberOfFrames } }) => describedFrames > numberOfFrames,
+  )?.header;
+  if (described) {
+    remarks.push(`${described.describedFrames} frames are described and ${described.numberOfFrames} stored`);
+  }
+  if (files.some(({ header: other }) => other.rows !== header.rows || other.columns !== header.columns)) {
+    faults.push('its files have different sizes');
+  }
+  if (files.some((file) => !file.header.pixels)) faults.push('some of its files hold no pixels');
+  const placed = slices.map((slice) => ({ ...slice, ...placeOf(slice.file.header.frames[slice.frame]) }));
+  const [first] = placed;
+  if (placed.length < count || !placed.every(isPlaced) || !isPlaced(first)) {
+    faults.push('position, orientation or pixel spacing are missing: it has no place in the patient');
+    return withoutGeometry();
+  }
+  if (placed.some(({ orientation }) => !parallel(orientation, first.orientation))) {
+    faults.push('its slices have different orientations');
+  }
+  if (placed.some(({ spacing: [x, y] }) => differs(x, first.spacing[0]) || differs(y, first.spacing[1]))) {
+    faults.push('its slices have different pixel spacings');
+  }
+  const direction = directionOf(first.orientation);
+  if (!direction) faults.push('its row and column directions are not at right angles');
+  // Without one grid in the plane, distances across it say nothing.
+  if (!direction || faults.some((fault) => fault.startsWith('its '))) return withoutGeometry();
+
+  const normal: Vector3 = [direction[2], direction[5], direction[8]];
+  const ordered = placed
+    .map((slice) => ({ ...slice, along: dot(slice.position, normal) }))
+    .sort((a, b) => a.along - b.along || byInstance(a.file, b.file) || a.frame - b.frame);
+  const { position: origin, along: start } = ordered[0];
+  const levels = [start];
+  for (const { along } of ordered) if (along - levels.at(-1)! > samePositionMm) levels.push(along);
+  const steps = levels.slice(1).map((level, i) => level - levels[i]);
+  const mean = steps.length > 0 ? (levels.at(-1)! - start) / steps.length : undefined;
+  const gaps = steps.length > 0 ? ([least(steps), -least(steps.map((step) => -step))] as const) : undefined;
+
+  if (levels.length < ordered.length) {
+    const places = levels.length === 1 ? 'one position' : `${levels.length} positions`;
+    faults.push(`${ordered.length} slices at ${places} (copies, or taken several times): no regular grid`);
+  }
+  if (mean && levels.some((level, k) => Math.abs(level - start - k * mean) > gapTolerance * mean)) {
+    faults.push(`uneven gaps of ${short(gaps![0])} to ${short(gaps![1])} mm between slices: no regular grid`);
+  }
+  const offsets = ordered.map(({ position, along }) =>
+    position.map((value, axis) => value - origin[axis] - (along - start) * normal[axis]),
+  );
+  const total = -least(offsets.map((offset) => -Math.hypot(...offset)));
+  if (total > lateralToleranceMm) {
+    const each = -least(
+      offsets.slice(1).map((offset, i) => -Math.hypot(...offset.map((v, axis) => v - offsets[i][axis]))),
+    );
+    faults.push(
+      `slices are shifted sideways by up to ${short(each)} mm each, ${short(total)} mm in all: a sheared stack`,
+    );
+  }
+  if (Math.abs(header.gantryTiltDegrees) > 0.01) {
+    remarks.push(`gantry tilted by ${short(header.gantryTiltDegrees)} degrees`);
+  }
+  if (ordered.length === 1) remarks.push('a single slice');
+  const { sliceThickness } = ordered[0].file.header.frames[ordered[0].frame];
+  if (!mean && !sliceThickness) remarks.push('its slice thickness is unknown: 1 mm is assumed');
+  return {
+    ...listed(),
+    files: [...new Set(ordered.map(({ file }) => file))],
+    slices: ordered.map(({ file, frame }) => ({ file, frame })),
+    gaps,
+    spacing: [...first.spacing, mean ?? sliceThickness ?? 1],
+    origin,
+    direction,
+  };
+}
+
+interface Place {
+  readonly position: Vector3;
+  readonly orientation: readonly number[];
+  readonly spacing: readonly [number, number];
+}
+
+const placeOf = ({ position, orientation, spacing }: DicomFrame): Partial<Place> => ({
+  position,
+  orientation,
+  spacing,
+});
+
+const isPlaced = <T extends Partial<Place>>(slice: T): slice is T & Place =>
+  slice.position !== undefined && slice.orientation !== undefined && slice.spacing !== undefined;
+
+function byInstance({ header: a }: DicomFile, { header: b }: DicomFile): number {
+  return (a.instanceNumber ?? 0) - (b.instanceNumber ?? 0);
+}
+
+/**
+ * Row, column and normal as the columns of a matrix, made exactly perpendicular (stored cosines are rounded); undefined
+ * when the two are not, by more than one degree or so.
+ */
+function directionOf(orientation: readonly number[]): Matrix3 | undefined {
+  const [row, column] = [orientation.slice(0, 3), orientation.slice(3)];
+  const crooked = [dot(row, row) - 1, dot(column, column) - 1, dot(row, column)];
+  if (!crooked.every((value) => Math.abs(value) < 0.02)) return undefined;
+  const x = unit(row);
+  const z = unit(cross(row, column));
+  const y = cross(z, x);
+  return [x[0], y[0], z[0], x[1], y[1], z[1], x[2], y[2], z[2]];
+}
+
+const dot = (u: readonly number[], v: readonly number[]) => u[0] * v[0] + u[1] * v[1] + u[2] * v[2];
 
 function cross(u: readonly number[], v: readonly number[]): Vector3 {
   return [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
 }
 
-const dot = (u: readonly number[], v: readonly number[]) => u[0] * v[0] + u[1] * v[1] + u[2] * v[2];
-
-/** Slices further to the side than this from where the normal leads are a sheared stack. */
-const lateralToleranceMm = 0.1;
-/** Relative difference of the largest from the smallest gap from which on gaps are uneven. */
-const gapTolerance = 0.01;
-
-function describeSeries(files: readonly DicomFile[]): DicomSeries {
-  const [{ header }] = files;
-  const notes: string[] = [];
-  const base = {
-    modality: header.modality,
-    transferSyntax: transferSyntaxName(header.transferSyntax),
-    gaps: undefined,
-    spacing: undefined,
-    origin: undefined,
-    direction: undefined,
-  };
-  const slices = files.flatMap((file) => file.header.frames.map((frame) => ({ file, frame })));
-  const size: Vector3 = [header.columns, header.rows, slices.length];
-  if (!header.hasPixels && header.rows === 0) {
-    return { ...base, files, size, notes: [`holds no image (${header.modality})`] };
-  }
-  if (header.modality === 'SEG') notes.push('a segmentation, not a scan');
-  if (header.samplesPerPixel > 1) notes.push(`a color image, ${header.samplesPerPixel} samples a pixel`);
-  if (files.some(({ header: other }) => other.rows !== header.rows || other.columns !== header.columns)) {
-    notes.push('its files have different sizes');
-  }
-  const placed = slices.filter(({ frame }) => frame.position && frame.orientation && frame.spacing);
-  if (placed.length < slices.length) {
-    notes.push('position, orientation or pixel spacing are missing: it has no place in the patient');
-    return { ...base, files, size, notes };
-  }
-  const { orientation, spacing: inPlane } = placed[0].frame;
-  const [row, column] = [orientation!.slice(0, 3), orientation!.slice(3)];
-  const normal = cross(row, column);
-  const along = (position: readonly number[]) => dot(position, normal);
-  placed.sort((a, b) => along(a.frame.position!) - along(b.frame.position!));
-  const positions = placed.map(({ frame }) => frame.position!);
-  const steps = positions.slice(1).map((position, i) => along(position) - along(positions[i]));
-  const gaps: [number, number] | undefined = steps.length > 0 ? [Math.min(...steps), Math.max(...steps)] : undefined;
-  const span = along(positions.at(-1)!) - along(positions[0]);
-  const mean = steps.length > 0 ? span / steps.length : undefined;
-
-  if (placed.some(({ frame }) => frame.orientation!.some((value, i) => Math.abs(value - orientation![i]) > 1e-3))) {
-    notes.push('its slices have different orientations');
-  }
-  if (gaps && (gaps[0] < 1e-6 || gaps[1] - gaps[0] > gapTolerance * gaps[1])) {
-    const what =
-      gaps[0] < 1e-6
-        ? 'several slices at one position'
-        : `uneven gaps of ${mm(gaps[0])} to ${mm(gaps[1])} mm between slices`;
-    notes.push(`${what}: no regular grid`);
-  }
-  const lateral = steps.map((step, i) => {
-    const moved = positions[i + 1].map((value, axis) => value - positions[i][axis] - step * normal[axis]);
-    return Math.hypot(...moved);
-  });
-  const shift = Math.max(0, ...lateral);
-  if (shift > lateralToleranceMm)
-    notes.push(`slices are shifted sideways by up to ${mm(shift)} mm each: a sheared stack`);
-  if (Math.abs(header.gantryTiltDegrees) > 0.01) notes.push(`gantry tilted by ${mm(header.gantryTiltDegrees)} degrees`);
-  if (placed.length === 1) notes.push('a single slice');
-  const ordered = [...new Set(placed.map(({ file }) => file))];
-  return {
-    ...base,
-    files: ordered,
-    size,
-    gaps,
-    // A single slice is as thick as it says; between several only their positions count.
-    spacing: [inPlane![0], inPlane![1], mean ?? header.sliceThickness ?? 1],
-    origin: positions[0],
-    direction: [row[0], column[0], normal[0], row[1], column[1], normal[1], row[2], column[2], normal[2]],
-    notes,
-  };
+function unit(v: readonly number[]): Vector3 {
+  const length = Math.sqrt(dot(v, v));
+  return [v[0] / length, v[1] / length, v[2] / length];
 }
 
-const mm = (value: number) => Number(value.toFixed(3));
+/** Smallest of many: `Math.min(...values)` ends at some 100,000 arguments. */
+const least = (values: readonly number[]) => values.reduce((low, value) => Math.min(low, value), Infinity);
+
+const differs = (a: number, b: number) => Math.abs(a - b) > 1e-3 * b;
+
+const short = (value: number) => Number(value.toFixed(3));
