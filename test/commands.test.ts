@@ -215,6 +215,48 @@ describe('bad input gets one sentence, exit code 2, and nothing is written', () 
   });
 });
 
+describe.skipIf(!hasShared)('import', () => {
+  const checkpoint = hasShared ? sharedPath('golden', 'checkpoints', 'model_final_checkpoint.model') : '';
+
+  it('makes a bundle of a checkpoint, with the plan that lies beside it, and says what it found', async () => {
+    const { code, out } = await shell(
+      'import',
+      checkpoint,
+      '-o',
+      fresh('imported'),
+      '--half',
+      '--name',
+      'small',
+      '--license',
+      'none',
+    );
+    expect(code).toBe(0);
+    expect(out).toContain('UNETR++ of its own sizes, 3 outputs, 1 channel(s), patch 32x32x32');
+    expect(out).toContain('plan: ');
+    const { manifest } = JSON.parse((await shell('info', fresh('imported'), '--json')).out);
+    expect(manifest).toMatchObject({
+      name: 'small',
+      weights: { dtype: 'float16' },
+      provenance: { source: 'model_final_checkpoint.model', license: 'none' },
+      plan: { channels: [{ normalization: 'ct' }], spacing: [3, 1.5, 1.5] },
+    });
+  });
+
+  it('does not write over a bundle, and wants as many labels as there are outputs', async () => {
+    await shell('import', checkpoint, '-o', fresh('again'));
+    const second = await shell('import', checkpoint, '-o', fresh('again'));
+    expect(second).toMatchObject({ code: 2, err: expect.stringContaining('holds a model bundle already') });
+    const labels = await shell('import', checkpoint, '-o', fresh('labels'), '--labels', 'background,organ');
+    expect(labels).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('2 labels were named and the network has 3 outputs'),
+    });
+    expect(existsSync(fresh('labels'))).toBe(false);
+    const patch = await shell('import', checkpoint, '-o', fresh('labels'), '--patch', '64x64x64');
+    expect(patch).toMatchObject({ code: 2, err: expect.stringContaining('The patch 64x64x64 gives') });
+  });
+});
+
 describe('export', () => {
   const feeds = { image: new ort.Tensor('float32', tinyScan.data.slice(0, 512), [1, 1, 8, 8, 8]) };
 
