@@ -26,6 +26,7 @@ export {
   readNifti,
   writeNifti,
   writeNiftiLabels,
+  writeNiftiPair,
 } from './formats/nifti.ts';
 export type { NiftiHeader, StoredType } from './formats/niftiHeader.ts';
 export {

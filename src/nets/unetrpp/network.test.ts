@@ -114,3 +114,40 @@ describe('outputs', () => {
     expect(names('all', false)).toEqual(['out1']);
   });
 });
+
+describe('initializers', () => {
+  const initializers = (preset: UnetrppPreset) =>
+    new Map(unetrpp(unetrppPresets[preset]).parameters.map(({ name, initializer }) => [name, initializer]));
+  const uniform = (bound: number) => ({ kind: 'uniform', bound });
+  const constant = (value: number) => ({ kind: 'constant', value });
+
+  it('are the authors’: normal for the encoder’s Linears, PyTorch’s default elsewhere', () => {
+    const found = initializers('synapse');
+    const block = 'unetr_pp_encoder.stages.0.0';
+    for (const linear of ['qkvv', 'E', 'out_proj', 'out_proj2']) {
+      expect(found.get(`${block}.epa_block.${linear}.weight`)).toEqual({
+        kind: 'truncatedNormal',
+        deviation: 0.02,
+        cut: 2,
+      });
+    }
+    expect(found.get(`${block}.epa_block.E.bias`)).toEqual(constant(0));
+    expect(found.get(`${block}.gamma`)).toEqual(constant(1e-6));
+    expect(found.get(`${block}.pos_embed`)).toEqual(constant(0));
+    expect(found.get(`${block}.epa_block.temperature`)).toEqual(constant(1));
+    expect(found.get(`${block}.conv51.norm1.running_var`)).toEqual(constant(1));
+    // The decoder never calls the initialization that it defines.
+    expect(found.get('decoder5.decoder_block.0.0.epa_block.qkvv.weight')).toEqual(uniform(1 / Math.sqrt(128)));
+    expect(found.get('decoder5.decoder_block.0.0.epa_block.E.bias')).toEqual(uniform(1 / Math.sqrt(512)));
+    expect(found.get(`${block}.conv51.conv1.conv.weight`)).toEqual(uniform(1 / Math.sqrt(32 * 27)));
+    expect(found.get(`${block}.conv8.1.bias`)).toEqual(uniform(1 / Math.sqrt(32)));
+    // "Fan in" of a transposed weight is its second axis: the outputs.
+    expect(found.get('decoder2.transp_conv.conv.weight')).toEqual(uniform(1 / Math.sqrt(16 * 32)));
+  });
+
+  it('of the matrix without bias go by its last axis', () => {
+    const found = initializers('brats');
+    expect(found.get('unetr_pp_encoder.stages.0.0.epa_block.EF')).toEqual(uniform(1 / 8));
+    expect(found.get('unetr_pp_encoder.stages.3.0.epa_block.EF')).toEqual(uniform(1 / Math.sqrt(32)));
+  });
+});

@@ -17,7 +17,7 @@ import {
   type VoxelData,
   worldToIndex,
 } from '../volume.ts';
-import { readNifti, writeNifti, writeNiftiLabels } from './nifti.ts';
+import { readNifti, writeNifti, writeNiftiLabels, writeNiftiPair } from './nifti.ts';
 
 const datatypes = { uint8: 2, int16: 4, int32: 8, float32: 16, float64: 64, int64: 1024, uint64: 1280 };
 
@@ -484,6 +484,17 @@ describe('writeNifti with the source of the grid', () => {
     const again = readNifti(writeNifti(moved, { source: header }));
     expect(again.header).toMatchObject({ sformCode: 3, qformCode: 3 });
     expect(again.volume.origin).toEqual([1, 2, 3]);
+  });
+
+  test('a pair of files comes back as it went in, in both versions', () => {
+    const { volume, header } = readNifti(draw({ voxels: sixVoxels, pixdim: [1, 0.7, 0.8, 5], qform: oblique }));
+    for (const source of [header, { ...header, version: 2 as const }]) {
+      const pair = writeNiftiPair(volume, { source });
+      expect(pair.header.length).toBe(source.version === 1 ? 348 : 540);
+      const again = readNifti(pair.header, { name: 'scan.hdr', image: pair.image });
+      expect(again.volume).toEqual(volume);
+      expect(again.header).toMatchObject({ paired: true, version: source.version, voxelOffset: 0 });
+    }
   });
 
   test('an sform of unit columns beside true voxel sizes keeps its directions and takes the sizes, and goes out as it came', () => {

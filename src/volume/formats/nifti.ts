@@ -28,6 +28,7 @@ import { allocate, gunzip, isGzip } from './gzip.ts';
 import {
   bytesPerVoxel,
   longestHeader,
+  type NiftiFields,
   type NiftiHeader,
   readNiftiHeader,
   type StoredType,
@@ -84,25 +85,46 @@ export function readNifti(bytes: Uint8Array, options: NiftiReadOptions = {}): Ni
  */
 export function writeNifti(volume: Volume, options: NiftiWriteOptions = {}): Uint8Array {
   const { gzip = true, source } = options;
+  const { data } = volume;
+  const header = writeNiftiHeader(fieldsOf(volume, source));
+  const file = new Uint8Array(header.length + data.byteLength);
+  file.set(header);
+  file.set(voxelsOf(volume), header.length);
+  // No time stamp, so that the same volume gives the same bytes.
+  return gzip ? gzipSync(file, { mtime: 0 }) : file;
+}
+
+/**
+ * Writes a volume as a pair of files: `header` is the .hdr, `image` the .img (a view of the volume's own voxels). Otherwise
+ * as `writeNifti`.
+ */
+export function writeNiftiPair(
+  volume: Volume,
+  { source }: Pick<NiftiWriteOptions, 'source'> = {},
+): { header: Uint8Array; image: Uint8Array } {
+  return { header: writeNiftiHeader(fieldsOf(volume, source), true), image: voxelsOf(volume) };
+}
+
+function voxelsOf({ data }: Volume): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/** @throws RangeError when the data do not fill the shape */
+function fieldsOf(volume: Volume, source: NiftiHeader | undefined): NiftiFields {
   const { shape, channels, data } = volume;
   if (data.length !== voxelCount(volume) * channels) {
     throw new RangeError(`${channels} channels of ${showShape(shape)} voxels are not ${data.length} values`);
   }
   const dimensions = [shape[2], shape[1], shape[0], ...(channels > 1 ? [channels] : [])];
   const version = source?.version === 2 || dimensions.some((length) => length > 0x7fff) ? 2 : 1;
-  const header = writeNiftiHeader({
+  return {
     version,
     dimensions,
     storedType: storedTypeOf(data),
     slope: 1,
     intercept: 0,
     ...geometryFields(volume, version, source),
-  });
-  const file = new Uint8Array(header.length + data.byteLength);
-  file.set(header);
-  file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), header.length);
-  // No time stamp, so that the same volume gives the same bytes.
-  return gzip ? gzipSync(file, { mtime: 0 }) : file;
+  };
 }
 
 /**

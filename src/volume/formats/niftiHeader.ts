@@ -258,14 +258,19 @@ export function readNiftiHeader(bytes: Uint8Array, name: string): NiftiHeader {
   };
 }
 
-/** What the writer decides; the rest follows: a single little-endian file without extensions. */
+/** What the writer decides; the rest follows: little-endian, without extensions. */
 export type NiftiFields = Omit<NiftiHeader, 'byteOrder' | 'paired' | 'voxelOffset'>;
 
-/** Where the voxels of a file written with `writeNiftiHeader` start: the length of what it gives. */
-export function writeNiftiHeader(fields: NiftiFields): Uint8Array {
+/**
+ * @param paired the header of a .hdr/.img pair, whose voxels begin at byte 0 of the other file; otherwise of a single file,
+ *   whose voxels follow directly behind what this gives
+ */
+export function writeNiftiHeader(fields: NiftiFields, paired = false): Uint8Array {
   const { version } = fields;
   const layout = layouts[version];
-  const bytes = new Uint8Array(layout.voxelStart);
+  const bytes = new Uint8Array(paired ? layout.length : layout.voxelStart);
+  const magic = paired ? layout.pairMagic : layout.singleMagic;
+  const voxelStart = paired ? 0 : layout.voxelStart;
   const view = new DataView(bytes.buffer);
   const setReal = (offset: number, values: readonly number[]) =>
     values.forEach((value, index) => {
@@ -280,7 +285,7 @@ export function writeNiftiHeader(fields: NiftiFields): Uint8Array {
       : view.setBigInt64(layout.dim + 8 * index, BigInt(value), true);
 
   view.setInt32(0, layout.length, true);
-  for (let i = 0; i < layout.singleMagic.length; i++) bytes[layout.magic + i] = layout.singleMagic.charCodeAt(i);
+  for (let i = 0; i < magic.length; i++) bytes[layout.magic + i] = magic.charCodeAt(i);
   // ANALYZE's "regular" mark, which some old readers look for.
   if (version === 1) bytes[38] = 'r'.charCodeAt(0);
   view.setInt16(layout.datatype, datatypeCodes[fields.storedType], true);
@@ -289,8 +294,8 @@ export function writeNiftiHeader(fields: NiftiFields): Uint8Array {
     setDim(index, index === 0 ? fields.dimensions.length : (fields.dimensions[index - 1] ?? 1));
   }
   setReal(layout.pixdim, [...fields.pixdim, 1, 1, 1, 1]);
-  if (version === 1) setReal(layout.voxOffset, [layout.voxelStart]);
-  else view.setBigInt64(layout.voxOffset, BigInt(layout.voxelStart), true);
+  if (version === 1) setReal(layout.voxOffset, [voxelStart]);
+  else view.setBigInt64(layout.voxOffset, BigInt(voxelStart), true);
   setReal(layout.slope, [fields.slope]);
   setReal(layout.intercept, [fields.intercept]);
   if (version === 1) view.setUint8(layout.units, unitCodes[fields.spatialUnit]);
