@@ -84,13 +84,34 @@ describe('what a pickle may not do', () => {
     expect(() => read(`${']'.repeat(5000)}${'a'.repeat(4999)}.`)).toThrow(InputError);
     // A list that is put into itself.
     expect(() => read(']\x94h\x00a.')).toThrow(InputError);
-    // Each tuple holds the last one twice: 2^60 leaves in 180 bytes. Reading it must end; walking it is refused or cheap.
-    const doubling = `K\x01\x94${Array.from({ length: 60 }, (_, i) => `h${String.fromCharCode(i)}h${String.fromCharCode(i)}\x86\x94`).join('')}.`;
-    try {
-      read(doubling);
-    } catch (error) {
-      expect(error).toBeInstanceOf(InputError);
-    }
+    // Each tuple holds the last one twice: 2^60 leaves in 180 bytes. Reading it makes 60 tuples.
+    const twice = Array.from({ length: 60 }, (_, i) => `h${String.fromCharCode(i)}h${String.fromCharCode(i)}\x86\x94`);
+    let value = read(`K\x01\x94${twice.join('')}.`);
+    for (let depth = 0; depth < 60; depth++) value = (value as PickleValue[])[0];
+    expect(value).toBe(1);
+  });
+
+  it('make more than a file of its size justifies', () => {
+    // Two million dictionaries, a byte each.
+    expect(() => read('}'.repeat(2_000_000))).toThrow('more than 10000000 steps');
+    // A thousand pairs, made into a dictionary again and again.
+    const pairs = `](${'K\x01K\x02\x86'.repeat(1000)}eq\x00`;
+    expect(() => read(`${pairs}${'ccollections\nOrderedDict\n(h\x00tR0'.repeat(50)}.`)).toThrow('bytes out of');
+    // A text, turned into bytes again and again.
+    const text = `X\x00\x10\x00\x00${'a'.repeat(4096)}q\x00`;
+    expect(() => read(`${text}${'c_codecs\nencode\n(h\x00U\x06latin1tR0'.repeat(1000)}.`)).toThrow('bytes out of');
+  });
+
+  it('use texts as keys that are no names, or integers of a megabyte', () => {
+    expect(() => read(`}X\x00\x20\x00\x00${'k'.repeat(8192)}K\x01s.`)).toThrow('a key of 8192 characters');
+    expect(() => read(`\x8b\x00\x00\x10\x00${'\x01'.repeat(2 ** 20)}.`)).toThrow('an integer has 1048576 bytes');
+    expect(() => read(`L${'9'.repeat(1_000_000)}L\n.`)).toThrow(InputError);
+  });
+
+  it('refer to data outside of it, or to extensions that a program registered', () => {
+    expect(() => read('Pelsewhere\n.')).toThrow('"elsewhere"');
+    expect(() => read('\x97.')).toThrow('its buffers lie outside of the file');
+    expect(() => read('\x82\x05.')).toThrow('asks to import copyreg.extension 5');
   });
 });
 

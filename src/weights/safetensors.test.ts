@@ -117,6 +117,23 @@ describe('a file that breaks the rules is refused, with its name and the numbers
   });
 });
 
+describe('a file is not written when', () => {
+  const one: Tensor = { dtype: 'uint8', shape: [1], data: Uint8Array.of(1) };
+  it('two tensors have one name, or one has a name that the format keeps for itself', () => {
+    expect(() =>
+      writeSafetensors([
+        ['a', one],
+        ['a', one],
+      ]),
+    ).toThrow('Two tensors are named "a"');
+    for (const name of ['__metadata__', '__proto__'])
+      expect(() => safetensorsHeader([[name, one]])).toThrow(InputError);
+  });
+  it('a tensor does not fill its shape', () => {
+    expect(() => writeSafetensors([['a', { ...one, shape: [2] }]])).toThrow(RangeError);
+  });
+});
+
 describe('16-bit floats', () => {
   it('widen to what their bits mean', () => {
     const half = {
