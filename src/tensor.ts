@@ -102,7 +102,8 @@ export function viewBytes<D extends DataType>(dtype: D, bytes: Uint8Array): Data
   if (bytes.byteLength % size !== 0) {
     throw new RangeError(`${bytes.byteLength} bytes are no whole number of ${dtype} elements`);
   }
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  // Not `slice`: that of a Node Buffer does not copy.
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   return new arrayTypes[dtype](aligned.buffer, aligned.byteOffset, aligned.byteLength / size);
 }
 

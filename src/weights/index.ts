@@ -1,4 +1,4 @@
-/** Weights: the safetensors file. */
+/** Weights: safetensors, PyTorch checkpoints, model bundles, fresh weights. */
 
 export { type Bundle, type Manifest, manifestFile, packBundle, readBundle, sha256, weightsFile } from './bundle.ts';
 export { CheckpointError } from './checkpointError.ts';
