@@ -66,12 +66,12 @@ function filesIn(folder: string) {
   const files: string[] = [];
   const skipped: Skipped[] = [];
   let deeper = 0;
-  for (const name of namesIn(folder)) {
+  for (const name of namesIn(folder, `The folder ${folder}`)) {
     const kind = kindOf(join(folder, name));
     if (kind === 'file') files.push(name);
     if (kind !== 'folder') continue;
     try {
-      for (const inner of namesIn(join(folder, name))) {
+      for (const inner of namesIn(join(folder, name), 'it')) {
         const innerKind = kindOf(join(folder, name, inner));
         if (innerKind === 'file') files.push(join(name, inner));
         if (innerKind === 'folder') deeper += 1;
@@ -84,18 +84,23 @@ function filesIn(folder: string) {
   return { files, deeper, skipped };
 }
 
-function namesIn(folder: string): string[] {
+function namesIn(folder: string, called: string): string[] {
   try {
     return readdirSync(folder).sort();
   } catch (error) {
-    throw unreadable(error, `The folder ${folder}`);
+    throw unreadable(error, called);
   }
 }
 
-/** Links count as what they lead to: data sets are often folders of links. */
+/** Links count as what they lead to: data sets are often folders of links. Undefined for what is neither. */
 function kindOf(path: string): 'file' | 'folder' | undefined {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  return stats?.isFile() ? 'file' : stats?.isDirectory() ? 'folder' : undefined;
+  try {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    return stats?.isFile() ? 'file' : stats?.isDirectory() ? 'folder' : undefined;
+  } catch {
+    // Opening it as a file will say why.
+    return 'file';
+  }
 }
 
 /** Bytes read at first: the header of a plain slice, and its pixels only when they are few. */
@@ -143,10 +148,10 @@ function readStart(file: number, length: number): Uint8Array {
   return bytes.subarray(0, filled);
 }
 
-function unreadable(cause: unknown, what: string): InputError {
+function unreadable(cause: unknown, called: string): InputError {
   const code = (cause as NodeJS.ErrnoException).code;
   const why = code === 'EACCES' || code === 'EPERM' ? 'permission denied' : (code ?? 'unknown reason');
-  return new InputError(`${what} cannot be read (${why}).`, { cause });
+  return new InputError(`${called} cannot be read (${why}).`, { cause });
 }
 
 function nothingIn(folder: string, files: readonly string[], deeper: number, damaged: Skipped | undefined): InputError {

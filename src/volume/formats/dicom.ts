@@ -141,7 +141,11 @@ function readUntilPixels(bytes: Uint8Array, name: string, fileLength: number): D
   const { littleEndianByteArrayParser: little, bigEndianByteArrayParser: big, ByteStream } = dicomParser;
   // The file's own group is always explicit little endian (PS3.10, section 7.1).
   const metaStream = new ByteStream(little, bytes, 132);
-  const meta = new DataSet(little, bytes, readElements(metaStream, true, 'x00030000'));
+  const meta = new DataSet(
+    little,
+    bytes,
+    readElements(metaStream, true, (tag) => tag.startsWith('x0002')),
+  );
   const transferSyntax = meta.string('x00020010') ?? '';
   if (!/^[0-9.]{1,64}$/.test(transferSyntax)) {
     throw new InputError(
@@ -160,7 +164,11 @@ function readUntilPixels(bytes: Uint8Array, name: string, fileLength: number): D
   const explicit = transferSyntax !== implicitLittleEndian;
   const parser = transferSyntax === explicitBigEndian ? big : little;
   const stream = new ByteStream(parser, content, from);
-  const set = new DataSet(parser, content, readElements(stream, explicit, pixelData));
+  const set = new DataSet(
+    parser,
+    content,
+    readElements(stream, explicit, (tag) => tag < pixelData),
+  );
   if (stream.position === content.length) {
     if (length !== content.length) throw new RangeError('the bytes given end before the pixels');
     return { set, transferSyntax, pixels: undefined, present: undefined };
@@ -180,31 +188,32 @@ function readUntilPixels(bytes: Uint8Array, name: string, fileLength: number): D
 }
 
 /**
- * The elements before the tag `end`; the stream stands before it then, or at its own end. Only this outermost level is
- * walked here: the library does not know the 64-bit types (OV, SV, UV), which stand before the pixels of compressed files
- * with an extended offset table, and lets values run past the end.
+ * The elements up to the first that does not belong (they are in ascending order, and so are tags as text; PS3.5, section
+ * 7.1); the stream stands before that one then, or at its end. Only this outermost level is walked here: the library does
+ * not know the 64-bit types (OV, SV, UV), which stand before the pixels of compressed files with an extended offset table,
+ * and lets values run past the end.
  * @throws anything, when the bytes are no elements
  */
-function readElements(stream: dicomParser.ByteStream, explicit: boolean, end: string) {
+function readElements(stream: dicomParser.ByteStream, explicit: boolean, belongs: (tag: string) => boolean) {
   const elements: Record<string, dicomParser.Element> = {};
-  const { byteArray, byteArrayParser } = stream;
+  const { byteArray, byteArrayParser, warnings } = stream;
   while (stream.position < byteArray.length) {
     const start = stream.position;
     const tag = dicomParser.readTag(stream);
     const type = explicit ? dicomParser.readFixedString(byteArray, start + 4, 2) : '';
     stream.position = start;
-    // Elements are in ascending order, and tags are of one length: text order is tag order (PS3.5, section 7.1).
-    if (tag >= end) break;
+    if (!belongs(tag)) break;
     if (type === 'OV' || type === 'SV' || type === 'UV') {
       const length = byteArrayParser.readUint32(byteArray, start + 8);
       elements[tag] = { tag, vr: type, length, dataOffset: start + 12 };
       stream.seek(12 + length);
     } else {
       elements[tag] = explicit
-        ? dicomParser.readDicomElementExplicit(stream, [])
+        ? dicomParser.readDicomElementExplicit(stream, warnings)
         : dicomParser.readDicomElementImplicit(stream);
     }
-    if (stream.position > byteArray.length) throw new RangeError('a value runs past the end');
+    // Of a sequence without its end the library only warns.
+    if (stream.position > byteArray.length || warnings.length > 0) throw new RangeError('a value runs past the end');
   }
   return elements;
 }
@@ -443,7 +452,7 @@ function describeSeries(group: readonly DicomFile[]): DicomSeries {
   const listed = () => ({
     modality: header.modality,
     size: [header.columns, header.rows, count] as const,
-    transferSyntax: [...new Set(files.map((file) => file.header.transferSyntaxName))].join(' and '),
+    transferSyntax: [...new Set(files.map((file) => file.header.transferSyntaxName))].join(', '),
     faults,
     notes: [...faults, ...remarks],
   });
@@ -469,26 +478,29 @@ function describeSeries(group: readonly DicomFile[]): DicomSeries {
   if (described) {
     remarks.push(`${described.describedFrames} frames are described and ${described.numberOfFrames} stored`);
   }
-  if (files.some(({ header: other }) => other.rows !== header.rows || other.columns !== header.columns)) {
-    faults.push('its files have different sizes');
-  }
   if (files.some((file) => !file.header.pixels)) faults.push('some of its files hold no pixels');
-  const placed = slices.map((slice) => ({ ...slice, ...placeOf(slice.file.header.frames[slice.frame]) }));
+  const placed = slices.flatMap(({ file, frame }) => {
+    const { position, orientation, spacing } = file.header.frames[frame];
+    return position && orientation && spacing ? [{ file, frame, position, orientation, spacing }] : [];
+  });
   const [first] = placed;
-  if (placed.length < count || !placed.every(isPlaced) || !isPlaced(first)) {
+  if (placed.length < count) {
     faults.push('position, orientation or pixel spacing are missing: it has no place in the patient');
     return withoutGeometry();
   }
-  if (placed.some(({ orientation }) => !parallel(orientation, first.orientation))) {
-    faults.push('its slices have different orientations');
-  }
-  if (placed.some(({ spacing: [x, y] }) => differs(x, first.spacing[0]) || differs(y, first.spacing[1]))) {
-    faults.push('its slices have different pixel spacings');
-  }
   const direction = directionOf(first.orientation);
-  if (!direction) faults.push('its row and column directions are not at right angles');
   // Without one grid in the plane, distances across it say nothing.
-  if (!direction || faults.some((fault) => fault.startsWith('its '))) return withoutGeometry();
+  const apart = [
+    files.some(({ header: { rows, columns } }) => rows !== header.rows || columns !== header.columns) &&
+      'its files have different sizes',
+    placed.some(({ orientation }) => !parallel(orientation, first.orientation)) &&
+      'its slices have different orientations',
+    placed.some(({ spacing: [x, y] }) => differs(x, first.spacing[0]) || differs(y, first.spacing[1])) &&
+      'its slices have different pixel spacings',
+    !direction && 'its row and column directions are not at right angles',
+  ].filter((fault) => fault !== false);
+  faults.push(...apart);
+  if (!direction || apart.length > 0) return withoutGeometry();
 
   const normal: Vector3 = [direction[2], direction[5], direction[8]];
   const ordered = placed
@@ -536,21 +548,6 @@ function describeSeries(group: readonly DicomFile[]): DicomSeries {
     direction,
   };
 }
-
-interface Place {
-  readonly position: Vector3;
-  readonly orientation: readonly number[];
-  readonly spacing: readonly [number, number];
-}
-
-const placeOf = ({ position, orientation, spacing }: DicomFrame): Partial<Place> => ({
-  position,
-  orientation,
-  spacing,
-});
-
-const isPlaced = <T extends Partial<Place>>(slice: T): slice is T & Place =>
-  slice.position !== undefined && slice.orientation !== undefined && slice.spacing !== undefined;
 
 function byInstance({ header: a }: DicomFile, { header: b }: DicomFile): number {
   return (a.instanceNumber ?? 0) - (b.instanceNumber ?? 0);
