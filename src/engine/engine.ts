@@ -7,7 +7,7 @@
 import { InputError } from '../errors.ts';
 import type { Lowerings } from '../program/index.ts';
 import type { Program } from '../program/program.ts';
-import type { Tensor } from '../tensor.ts';
+import { elementCount, type Tensor } from '../tensor.ts';
 
 export type DeviceName = 'cpu' | 'cuda' | 'webgpu' | 'wasm';
 
@@ -90,4 +90,25 @@ export function checkFeeds(program: Program, feeds: Feeds): void {
       throw new Error(`program ${program.name} has no input '${name}'`);
     }
   }
+}
+
+/** The executable's own output tensors, filled anew by every run. */
+export function outputBuffers(program: Program): Map<string, Tensor<'float32'>> {
+  return new Map(
+    [...program.outputs].map(([name, { shape }]) => [
+      name,
+      { dtype: 'float32', shape, data: new Float32Array(elementCount(shape)) },
+    ]),
+  );
+}
+
+/** The session options that ONNX Runtime has alike in Node and on the web. */
+export function sessionOptions({ optimization = 'all', memoryArena = false }: CompileOptions) {
+  return {
+    graphOptimizationLevel: optimization === 'none' ? ('disabled' as const) : optimization,
+    enableCpuMemArena: memoryArena,
+    enableMemPattern: memoryArena,
+    // Errors alone: warnings are about its own choice of kernels.
+    logSeverityLevel: 3 as const,
+  };
 }

@@ -10,8 +10,15 @@ import { dirname, join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { encodeModel } from '../onnx/index.ts';
 import { emit, foldParameters, lower, memoryNeed } from '../program/index.ts';
-import { elementCount, type Tensor } from '../tensor.ts';
-import { type CompileOptions, checkFeeds, chooseDevice, type DeviceReport, type Engine } from './engine.ts';
+import {
+  type CompileOptions,
+  checkFeeds,
+  chooseDevice,
+  type DeviceReport,
+  type Engine,
+  outputBuffers,
+  sessionOptions,
+} from './engine.ts';
 
 function cudaReport(): DeviceReport {
   const libraries = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
@@ -106,20 +113,13 @@ export const nodeEngine: Engine = {
       intraOpNumThreads: options.threads ?? availableParallelism(),
       interOpNumThreads: 1,
       executionMode: 'sequential',
-      graphOptimizationLevel: options.optimization === 'none' ? 'disabled' : (options.optimization ?? 'all'),
-      enableCpuMemArena: options.memoryArena ?? false,
-      enableMemPattern: options.memoryArena ?? false,
-      logSeverityLevel: 3,
+      ...sessionOptions(options),
       extra: { session: { intra_op: { allow_spinning: options.spinning ? '1' : '0' } } },
     });
 
+    const results = outputBuffers(program);
     const outputs: Record<string, ort.Tensor> = {};
-    const results = new Map<string, Tensor<'float32'>>();
-    for (const [name, { shape }] of program.outputs) {
-      const data = new Float32Array(elementCount(shape));
-      outputs[name] = new ort.Tensor('float32', data, shape);
-      results.set(name, { dtype: 'float32', shape, data });
-    }
+    for (const [name, { data, shape }] of results) outputs[name] = new ort.Tensor('float32', data, shape);
     let disposed = false;
     return {
       device,

@@ -8,8 +8,15 @@
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
 import { encodeModel } from '../onnx/index.ts';
 import { emit, foldParameters, lower, memoryNeed } from '../program/index.ts';
-import { elementCount, type Tensor } from '../tensor.ts';
-import { type CompileOptions, checkFeeds, chooseDevice, type DeviceReport, type Engine } from './engine.ts';
+import {
+  type CompileOptions,
+  checkFeeds,
+  chooseDevice,
+  type DeviceReport,
+  type Engine,
+  outputBuffers,
+  sessionOptions,
+} from './engine.ts';
 
 type Runtime = typeof import('onnxruntime-web/wasm');
 
@@ -63,16 +70,10 @@ export const webEngine: Engine = {
       encodeModel(emit(lowered.program, lowered.weights)),
       {
         executionProviders: device === 'webgpu' ? ['webgpu', 'wasm'] : ['wasm'],
-        graphOptimizationLevel: options.optimization === 'none' ? 'disabled' : (options.optimization ?? 'all'),
-        enableCpuMemArena: options.memoryArena ?? false,
-        enableMemPattern: options.memoryArena ?? false,
-        logSeverityLevel: 3,
+        ...sessionOptions(options),
       },
     );
-    const results = new Map<string, Tensor<'float32'>>();
-    for (const [name, { shape }] of program.outputs) {
-      results.set(name, { dtype: 'float32', shape, data: new Float32Array(elementCount(shape)) });
-    }
+    const results = outputBuffers(program);
     let disposed = false;
     return {
       device,
