@@ -42,7 +42,9 @@ export function tinyWeights(settings: UnetrppSettings = tinySettings): Map<strin
   return new Map([...weights, ...Object.entries(head(settings.classes))]);
 }
 
-export async function writeTinyBundle(folder: string): Promise<string> {
+/** @param channels that the network takes */
+export async function writeTinyBundle(folder: string, channels = 1): Promise<string> {
+  const settings = { ...tinySettings, inputChannels: channels };
   const plan = {
     format: 'unetrpp-plan',
     version: 1,
@@ -50,7 +52,11 @@ export async function writeTinyBundle(folder: string): Promise<string> {
     transposeForward: [0, 1, 2],
     spacing: null,
     patch: tinySettings.patch,
-    channels: [{ name: 'MR', normalization: 'zScore', useMask: false }],
+    channels: Array.from({ length: channels }, (_, index) => ({
+      name: index === 0 ? 'MR' : `MR ${index + 1}`,
+      normalization: 'zScore',
+      useMask: false,
+    })),
     convention: 'nnunet-v1',
     resampling: { image: 3, imageZ: 0, probabilities: 1, probabilitiesZ: 0, anisotropyThreshold: 3 },
     orientation: null,
@@ -59,7 +65,7 @@ export async function writeTinyBundle(folder: string): Promise<string> {
   const manifest = {
     name: 'tiny',
     description: 'A network of no use, for tests.',
-    network: { name: 'unetrpp', settings: { ...tinySettings } },
+    network: { name: 'unetrpp', settings: { ...settings } },
     labels: [
       { value: 0, name: 'background' },
       { value: 1, name: 'stripes' },
@@ -68,7 +74,7 @@ export async function writeTinyBundle(folder: string): Promise<string> {
     plan,
     provenance: { source: 'the fill rule', madeBy: 'a test' },
   };
-  const packed = await packBundle(manifest, tinyWeights(), 'float32');
+  const packed = await packBundle(manifest, tinyWeights(settings), 'float32');
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'weights.safetensors'), packed.weights);
   writeFileSync(join(folder, 'model.json'), packed.manifest);

@@ -102,6 +102,28 @@ describe('predict', () => {
     expect(read(cases[0].probabilities).channels).toBe(3);
   });
 
+  it('takes one file for each channel, or a folder in nnU-Net’s naming, and gives one mask', async () => {
+    const two = await writeTinyBundle(fresh('two-channels'), 2);
+    mkdirSync(fresh('pairs'));
+    const other = { data: tinyScan.data.map((value) => 100 - value) };
+    const files = [writeScan(join(fresh('pairs'), 'x_0000.nii')), writeScan(join(fresh('pairs'), 'x_0001.nii'), other)];
+    const named = await shell('predict', '-m', two, '-i', ...files, '-o', fresh('named'));
+    const folder = await shell('predict', '-m', two, '-i', fresh('pairs'), '-o', fresh('by-folder'));
+    expect([named.code, folder.code]).toEqual([0, 0]);
+    const masks = [join(fresh('named'), 'x.nii.gz'), join(fresh('by-folder'), 'x.nii.gz')];
+    expect(readFileSync(masks[0])).toEqual(readFileSync(masks[1]));
+    // The order of the channels matters, so both were read.
+    await shell('predict', '-m', two, '-i', files[1], files[0], '-o', fresh('swapped.nii.gz'));
+    expect(read(fresh('swapped.nii.gz')).data).not.toEqual(read(masks[0]).data);
+    rmSync(files[0]);
+    const lonely = await shell('predict', '-m', two, '-i', fresh('pairs'), '-o', fresh('lonely'));
+    expect(lonely).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('The scan has 1 channel and the model tiny takes 2 (MR, MR 2)'),
+    });
+    expect(existsSync(fresh('lonely'))).toBe(false);
+  });
+
   it('takes another patch with a notice', async () => {
     const { out } = await shell('predict', '-m', bundle, '-i', scan, '-o', fresh('patch'), '--patch', '16x16x16');
     expect(out).toContain('note: The weights were trained at a patch of 8x8x8; for 16x16x16');
