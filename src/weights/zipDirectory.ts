@@ -5,6 +5,7 @@
  * Structure and field offsets: PKWARE's APPNOTE 6.3, sections 4.3 and 4.5.3.
  */
 import { inflateSync } from 'fflate';
+import { crc32 } from '../crc32.ts';
 import { CheckpointError } from './checkpointError.ts';
 import { quote } from './quote.ts';
 
@@ -216,39 +217,4 @@ function findDirectory(view: DataView, name: string): { begin: number; end: numb
     );
   }
   return { begin, end: begin + size, count };
-}
-
-/** Tables for eight bytes at a time (Kounavis and Berry, "slicing by 8"); polynomial 0xEDB88320. */
-const crcTables = Array.from({ length: 8 }, () => new Uint32Array(256));
-for (let byte = 0; byte < 256; byte++) {
-  let value = byte;
-  for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
-  crcTables[0][byte] = value;
-}
-for (let slice = 1; slice < 8; slice++) {
-  for (let byte = 0; byte < 256; byte++) {
-    const value = crcTables[slice - 1][byte];
-    crcTables[slice][byte] = (value >>> 8) ^ crcTables[0][value & 0xff];
-  }
-}
-
-/** CRC-32 as zip, gzip and PNG use it. */
-export function crc32(bytes: Uint8Array): number {
-  const [t0, t1, t2, t3, t4, t5, t6, t7] = crcTables;
-  let crc = 0xffffffff;
-  let i = 0;
-  for (; i + 8 <= bytes.length; i += 8) {
-    const low = crc ^ (bytes[i] | (bytes[i + 1] << 8) | (bytes[i + 2] << 16) | (bytes[i + 3] << 24));
-    crc =
-      t7[low & 0xff] ^
-      t6[(low >>> 8) & 0xff] ^
-      t5[(low >>> 16) & 0xff] ^
-      t4[low >>> 24] ^
-      t3[bytes[i + 4]] ^
-      t2[bytes[i + 5]] ^
-      t1[bytes[i + 6]] ^
-      t0[bytes[i + 7]];
-  }
-  for (; i < bytes.length; i++) crc = (crc >>> 8) ^ t0[(crc ^ bytes[i]) & 0xff];
-  return ~crc >>> 0;
 }

@@ -5,6 +5,7 @@
  * fflate's.
  */
 import { Gunzip } from 'fflate';
+import { crc32 } from '../../crc32.ts';
 import { InputError, ResourceError } from '../../errors.ts';
 
 export interface Demand {
@@ -123,16 +124,3 @@ export function allocate(length: number, name: string): Uint8Array<ArrayBuffer> 
     });
   }
 }
-
-/** CRC-32 of RFC 1952, section 8, continued from the CRC of what came before (0 at the start). */
-export function crc32(bytes: Uint8Array, before = 0): number {
-  let crc = ~before;
-  for (let i = 0; i < bytes.length; i++) crc = crcTable[(crc ^ bytes[i]) & 0xff] ^ (crc >>> 8);
-  return ~crc >>> 0;
-}
-
-const crcTable = Int32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte;
-  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? 0xedb88320 ^ (crc >>> 1) : crc >>> 1;
-  return crc;
-});

@@ -307,9 +307,7 @@ function sformAffine(header: NiftiHeader, shape: Vector3): readonly number[] {
   const lengths = columnLengths(header.sform);
   if (lengths.some((length) => !(length > 0))) return header.sform;
   const factors = voxelSizes(header, shape).map((size, axis) => size / lengths[axis]);
-  return header.sform.map((value, index) =>
-    index % 4 === 3 ? value : value * factors[index % 4],
-  ) as unknown as Affine;
+  return header.sform.map((value, index) => (index % 4 === 3 ? value : value * factors[index % 4]));
 }
 
 const columnLengths = (a: readonly number[]) => [0, 1, 2].map((axis) => Math.hypot(a[axis], a[4 + axis], a[8 + axis]));
