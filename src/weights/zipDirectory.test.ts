@@ -1,6 +1,5 @@
 import { deflateSync, zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
-import { crc32 } from '../crc32.ts';
 import type { CheckpointError } from './checkpointError.ts';
 import { readZipDirectory } from './zipDirectory.ts';
 
