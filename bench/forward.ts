@@ -12,6 +12,7 @@ import {
   type Lowerings,
   lowerings,
   matmul,
+  noLowerings,
   type Program,
   parameter,
 } from '../src/program/index.ts';
@@ -19,7 +20,6 @@ import type { Tensor } from '../src/tensor.ts';
 import { initialize } from '../src/weights/initialization.ts';
 
 const rounds = 5;
-const none = Object.fromEntries(lowerings.map((name) => [name, false])) as unknown as Lowerings;
 
 function cosines(shape: readonly number[]): Tensor {
   const count = shape.reduce((a, b) => a * b, 1);
@@ -50,12 +50,12 @@ const network = unetrpp(unetrppPresets.synapse);
 const multiplyAdds = [...costBy(network, () => 'all').values()][0];
 
 const candidates: [string, () => Promise<number>][] = [
-  ['plain', await prepare(network, none)],
+  ['plain', await prepare(network, noLowerings)],
   ...(await Promise.all(
     lowerings.map(
       async (name): Promise<[string, () => Promise<number>]> => [
         `${name} alone`,
-        await prepare(network, { ...none, [name]: true }),
+        await prepare(network, { ...noLowerings, [name]: true }),
       ],
     ),
   )),

@@ -6,7 +6,7 @@ import { InputError } from '../errors.ts';
 import { unetrpp } from '../nets/index.ts';
 import { encodeModel, layOutExternally } from '../onnx/index.ts';
 import { openModel } from '../predict/model.node.ts';
-import { emit, foldParameters, lower, lowerings } from '../program/index.ts';
+import { emit, foldParameters, lower, noLowerings } from '../program/index.ts';
 import { prepareOutputFolder, writeWhole } from './output.node.ts';
 import { example, printJson, type Register } from './terminal.ts';
 
@@ -35,8 +35,7 @@ export const registerExport: Register = (program, terminal) => {
       const model = await openModel(bundle);
       await prepareOutputFolder(dirname(options.output));
       const network = unetrpp(model.settings, { outputs: options.allHeads ? 'all' : 'first' });
-      const plain = Object.fromEntries(lowerings.map((name) => [name, false]));
-      const folded = foldParameters(lower(network, 'cpu', options.lowered ? {} : plain), model.weights);
+      const folded = foldParameters(lower(network, 'cpu', options.lowered ? {} : noLowerings), model.weights);
       const onnx = emit(folded.program, folded.weights, {
         model: model.name,
         labels: JSON.stringify([...model.labels]),

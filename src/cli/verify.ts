@@ -6,8 +6,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CompileOptions, DeviceName, Engine } from '../engine/engine.ts';
 import { InputError } from '../errors.ts';
-import { type Lowerings, lowerings } from '../program/index.ts';
+import { noLowerings } from '../program/index.ts';
 import { readSafetensors } from '../weights/index.ts';
+import { parseDevice } from './options.ts';
 import { CheckFailed, example, printJson, type Register } from './terminal.ts';
 import {
   type AttentionKind,
@@ -21,8 +22,6 @@ import {
   verifySmall,
 } from './verify/unetrpp.ts';
 
-const none = Object.fromEntries(lowerings.map((name) => [name, false])) as unknown as Lowerings;
-
 interface Row extends Deviation {
   readonly lowered: boolean;
 }
@@ -33,7 +32,7 @@ interface ReferenceSet {
   replay(engine: Engine, options: CompileOptions): Promise<Deviation[]>;
 }
 
-/** @throws InputError when the folder holds none of the sets that are known */
+/** @throws InputError when the folder holds noLowerings of the sets that are known */
 function referenceSets(folder: string): ReferenceSet[] {
   if (!existsSync(folder)) throw new InputError(`There is no folder ${folder}; name one that holds reference values.`);
   const names = readdirSync(folder).sort();
@@ -89,7 +88,7 @@ export const registerVerify: Register = (program, terminal) => {
     .description('Replay reference values of the networks and show the worst deviation of each tensor.')
     .argument('<folder>', 'folder with full-NAME.json, small-NAME.json, epa.json and their .safetensors')
     .option('--only <text>', 'only the sets whose name contains this text, such as "full synapse"')
-    .option('--device <name>', 'cpu, cuda or webgpu')
+    .option('--device <name>', 'cpu, cuda or webgpu', parseDevice)
     .option('--json', 'print every comparison as JSON')
     .action(async (folder: string, options: { only?: string; device?: DeviceName; json?: boolean }) => {
       const { nodeEngine } = await import('../engine/node.ts');
@@ -100,7 +99,7 @@ export const registerVerify: Register = (program, terminal) => {
         for (const lowered of [true, false]) {
           terminal.signal.throwIfAborted();
           terminal.err(`${set.name}, lowerings ${lowered ? 'on' : 'off'}\n`);
-          const found = await set.replay(nodeEngine, { device: options.device, lowerings: lowered ? {} : none });
+          const found = await set.replay(nodeEngine, { device: options.device, lowerings: lowered ? {} : noLowerings });
           rows.push(...found.map((row) => ({ ...row, lowered })));
         }
       }

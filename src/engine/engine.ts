@@ -5,11 +5,11 @@
  * (test/engine-contract.ts).
  */
 import { InputError } from '../errors.ts';
-import type { Lowerings } from '../program/index.ts';
+import type { Lowerings, Target } from '../program/index.ts';
 import type { Program } from '../program/program.ts';
 import { elementCount, type Tensor } from '../tensor.ts';
 
-export type DeviceName = 'cpu' | 'cuda' | 'webgpu' | 'wasm';
+export type DeviceName = Target;
 
 export interface DeviceReport {
   readonly device: DeviceName;

@@ -91,13 +91,13 @@ const synapseSpacing = [3, 0.7578124403953552, 0.7578124403953552];
  */
 export async function importCheckpoint(bytes: Uint8Array, options: ImportOptions): Promise<Imported> {
   const checkpoint = readCheckpoint(bytes, { name: options.name, tensorsOnly: options.tensorsOnly });
-  const tensors = stateDict(checkpoint);
+  const tensors = stateDict(checkpoint, options.name);
   const notices: string[] = [];
 
   const planned = options.plans && readPlans(options.plans);
   const shapes = new Map([...tensors].map(([name, { shape }]) => [name, shape]));
   const aliases = aliasesOf(tensors);
-  const { settings, patchGuessed, mismatch } = recognize(shapes, aliases, options.patch, planned?.plan.patch);
+  const { settings, patchGuessed, mismatch } = recognize(shapes, aliases, options.patch, planned?.patch);
   const complaint = describeMismatch(mismatch);
   if (complaint) throw new InputError(`${options.name} is a UNETR++ whose tensors do not fit together: ${complaint}.`);
   if (patchGuessed) {
@@ -111,10 +111,9 @@ export async function importCheckpoint(bytes: Uint8Array, options: ImportOptions
   const weights = new Map(program.parameters.map(({ name }) => [name, toFloat32(tensors.get(name)!.read())]));
   const preset = presetNames.find((name) => samePublished(settings, unetrppPresets[name]));
   const plan = planned
-    ? { ...planned.plan, patch: settings.patch as unknown as Plan['patch'] }
+    ? { ...planned, patch: settings.patch as unknown as Plan['patch'] }
     : planFor(settings, preset, notices);
-  const wrong = plan.channels.length !== settings.inputChannels ? 'channels' : undefined;
-  if (wrong) {
+  if (plan.channels.length !== settings.inputChannels) {
     throw new InputError(
       `The plan ${options.plans?.name} describes ${plan.channels.length} channels, the network takes ${settings.inputChannels}; ` +
         'it belongs to another model.',
@@ -139,10 +138,10 @@ export async function importCheckpoint(bytes: Uint8Array, options: ImportOptions
 }
 
 /** The dictionary is the file itself (`plans.pkl`) or its entry `plans` (the sidecar). */
-function readPlans({ bytes, name }: NonNullable<ImportOptions['plans']>): { plan: Plan; classes: number } {
+function readPlans({ bytes, name }: NonNullable<ImportOptions['plans']>): Plan {
   const root = readPickle(bytes, { name });
   const inner = root instanceof Map ? root.get('plans') : undefined;
-  return planFromV1Pickle(inner ?? root);
+  return planFromV1Pickle(inner ?? root).plan;
 }
 
 /** A told patch must fit; a planned one is only a hint, for the authors' code keeps the patch in its source. */
@@ -171,7 +170,7 @@ function aliasesOf(tensors: ReadonlyMap<string, CheckpointTensor>): Map<string, 
   return aliases;
 }
 
-/** Same sizes; the number of classes may be another. */
+/** The same sizes, classes included: then names of labels and the plan are known too. */
 function samePublished(settings: UnetrppSettings, published: UnetrppSettings): boolean {
   return (
     sameShape(settings.patch, published.patch) &&

@@ -83,7 +83,7 @@ export function prepare(volume: Volume, plan: Plan): Prepared {
   const voxels = elementCount(croppedShape);
   const out = new Float32Array(plan.channels.length * elementCount(shape));
   plan.channels.forEach((channel, index) => {
-    const data = Float32Array.from(transposed.subarray(index * voxels, (index + 1) * voxels));
+    const data = new Float32Array(transposed.subarray(index * voxels, (index + 1) * voxels));
     const options = {
       convention: plan.convention,
       intensities: channel.intensities,

@@ -8,7 +8,7 @@ import type { Plan } from '../dataset/index.ts';
 import { elementCount } from '../tensor.ts';
 import { keepLargestComponent, paste, resampleChannel, type Vector3, type Volume } from '../volume/index.ts';
 import { inversePermutation, type Prepared, transposeAxes } from './prepare.ts';
-import { toProbabilities } from './tiles.ts';
+import { largestClass, toProbabilities } from './tiles.ts';
 
 /** One class [d, h, w] on the cropped grid. */
 function restoreClass(values: Float32Array, index: number, prepared: Prepared, plan: Plan): Float32Array {
@@ -36,34 +36,28 @@ export function decide(
   plan: Plan,
   classes: number,
 ): Volume<Uint8Array | Uint16Array> {
-  const count = elementCount(prepared.croppedShape);
-  const highest = Math.max(classes - 1, ...(plan.regionsClassOrder ?? []));
-  const labels = highest < 256 ? new Uint8Array(count) : new Uint16Array(count);
-  if (plan.regionsClassOrder) {
-    // A logit of 0 is a probability of one half.
-    const threshold = plan.convention === 'nnunet-v1' ? 0.5 : 0;
-    plan.regionsClassOrder.forEach((label, index) => {
-      const region = restoreClass(values, index, prepared, plan);
-      for (let i = 0; i < count; i++) if (region[i] > threshold) labels[i] = label;
-    });
-  } else {
-    // Class by class, so that only two of them are on the scan's grid at a time.
-    const best = Float32Array.from(restoreClass(values, 0, prepared, plan));
-    for (let k = 1; k < classes; k++) {
-      const candidate = restoreClass(values, k, prepared, plan);
-      for (let i = 0; i < count; i++) {
-        if (!(candidate[i] > best[i])) continue;
-        best[i] = candidate[i];
-        labels[i] = k;
-      }
-    }
-  }
+  const valuesOf = (index: number) => restoreClass(values, index, prepared, plan);
+  const labels = plan.regionsClassOrder ? decideRegions(plan, valuesOf) : largestClass(classes, valuesOf);
   const part = { ...partOf(prepared, scan), channels: 1, data: backToStoredAxes(labels, prepared, plan) };
   const connectivity = plan.convention === 'nnunet-v1' ? 6 : 26;
   for (const set of plan.keepLargestComponents ?? []) {
     part.data = keepLargestComponent(part.data, part.shape, set, { connectivity }).data;
   }
   return paste(part, prepared.box, scan);
+}
+
+/** The label of the last region, in output order, whose probability is above one half. */
+function decideRegions(plan: Plan, valuesOf: (index: number) => Float32Array): Uint8Array | Uint16Array {
+  const order = plan.regionsClassOrder ?? [];
+  // A logit of 0 is a probability of one half.
+  const threshold = plan.convention === 'nnunet-v1' ? 0.5 : 0;
+  let labels: Uint8Array | Uint16Array | undefined;
+  order.forEach((label, index) => {
+    const region = valuesOf(index);
+    labels ??= Math.max(...order) < 256 ? new Uint8Array(region.length) : new Uint16Array(region.length);
+    for (let i = 0; i < region.length; i++) if (region[i] > threshold) labels[i] = label;
+  });
+  return labels ?? new Uint8Array(0);
 }
 
 /** Probabilities of every output on the scan's grid; outside of the crop box background is certain. */

@@ -61,8 +61,6 @@ export interface Segmentation {
 export interface Segmenter {
   readonly model: Model;
   readonly device: Executable['device'];
-  /** Peak bytes of compiling and running the network; the scan's own arrays come on top (`scanMemory`). */
-  readonly networkMemory: number;
   segment(volume: Volume, options?: SegmentOptions): Promise<Segmentation>;
   dispose(): Promise<void>;
 }
@@ -81,7 +79,7 @@ export function scanMemory(model: Model, volume: Volume): number {
   return volume.data.byteLength + 4 * (onNetworkGrid + voxelCount(volume) * (volume.channels + 3));
 }
 
-/** Peak bytes of the network alone, before anything is compiled. */
+/** Peak bytes of compiling and running the network, before anything is compiled; a scan's arrays come on top (`scanMemory`). */
 export function networkMemory(engine: Engine, model: Model, options: SegmenterOptions = {}): number {
   const settings = { ...model.settings, patch: [...(options.patch ?? model.settings.patch)] };
   return engine.memoryEstimate(unetrpp(settings, { outputs: 'first' }), options);
@@ -115,7 +113,6 @@ export async function createSegmenter(
   return {
     model,
     device: executable.device,
-    networkMemory: engine.memoryEstimate(program, options),
 
     async segment(volume, { onProgress, signal, probabilities: wanted = false } = {}) {
       signal?.throwIfAborted();

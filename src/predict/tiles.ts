@@ -187,15 +187,22 @@ export function toProbabilities(logits: Float32Array, classes: number, head: Hea
   return logits;
 }
 
-/** The class with the largest value at each voxel of [classes, ...]; the first one where several are largest. */
-export function largestClass(values: Float32Array, classes: number): Uint8Array | Uint16Array {
-  const voxels = values.length / classes;
-  const best = values.slice(0, voxels);
-  const labels = classes <= 256 ? new Uint8Array(voxels) : new Uint16Array(voxels);
+/**
+ * The class with the largest value at each voxel; the first one where several are largest.
+ * @param valuesOf the values of one class; asked class by class, so that only two of them need be there at a time
+ */
+export function largestClass(
+  classes: number,
+  valuesOf: (index: number) => Float32Array,
+): Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer> {
+  // A copy, for what comes may be a view of the sums.
+  const best = valuesOf(0).slice();
+  const labels = classes <= 256 ? new Uint8Array(best.length) : new Uint16Array(best.length);
   for (let k = 1; k < classes; k++) {
-    for (let i = 0; i < voxels; i++) {
-      if (!(values[k * voxels + i] > best[i])) continue;
-      best[i] = values[k * voxels + i];
+    const values = valuesOf(k);
+    for (let i = 0; i < best.length; i++) {
+      if (!(values[i] > best[i])) continue;
+      best[i] = values[i];
       labels[i] = k;
     }
   }

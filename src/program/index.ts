@@ -34,7 +34,7 @@ export { batchNormalization, instanceNormalization, layerNormalization } from '.
 export { l2Norm, mean } from './operators/reduction.ts';
 export { softmax } from './operators/softmax.ts';
 export { type Folded, foldParameters } from './passes/foldParameters.ts';
-export { type Lowering, type Lowerings, lower, lowerings, type Target } from './passes/lower.ts';
+export { type Lowering, type Lowerings, lower, lowerings, noLowerings, type Target } from './passes/lower.ts';
 export { print } from './print.ts';
 export {
   alias,

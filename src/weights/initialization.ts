@@ -34,11 +34,16 @@ function sampler(initializer: Initializer, uniform: () => number): () => number 
   }
 }
 
+/** The 32-bit hash FNV-1a of a text's UTF-8 bytes. */
+export function fnv1a(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
+}
+
 /** Uniform numbers in [0, 1) with 32 random bits: the generator sfc32, seeded from a number and a name. */
 function uniformStream(seed: number, name: string): () => number {
-  let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193);
-  let [a, b, c, counter] = [seed | 0, Math.floor(seed / 2 ** 32) | 0, hash, 1];
+  let [a, b, c, counter] = [seed | 0, Math.floor(seed / 2 ** 32) | 0, fnv1a(name), 1];
   const next = () => {
     const sum = (a + b + counter) | 0;
     counter = (counter + 1) | 0;

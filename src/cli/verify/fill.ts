@@ -2,12 +2,7 @@
  * The rule by which reference inputs and weights are made from their names, so that none need be stored:
  * seed = FNV-1a of the name; x_i = murmur3 finalizer of seed + i * 0x9E3779B9 (mod 2^32); u_i = x_i / 2^32.
  */
-
-export function fnv1a(text: string): number {
-  let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash >>> 0;
-}
+import { fnv1a } from '../../weights/initialization.ts';
 
 function bits(seed: number, index: number): number {
   // The index may exceed 32 bits only far beyond any tensor here; Math.imul keeps the product modulo 2^32.

@@ -5,11 +5,9 @@
  * Interpolation is linear, matching the extent of the grids (not their end points). A projection sums over tokens, so it
  * is scaled by the old count over the new one: a constant map keeps its projected value.
  */
-
 import { elementCount, type Shape, sameShape, showShape, type Tensor } from '../../tensor.ts';
 import { unetrpp } from './network.ts';
-import type { UnetrppSettings } from './settings.ts';
-import { stageGrids } from './settings.ts';
+import { stageGrids, type UnetrppSettings } from './settings.ts';
 
 export interface ChangedPatch {
   readonly settings: UnetrppSettings;

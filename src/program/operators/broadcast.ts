@@ -4,7 +4,7 @@
 import { elementCount, type Shape, sameShape, showShape, stridesOf } from '../../tensor.ts';
 import { type Operator, operator, type Reference, type Value } from '../operator.ts';
 import { apply } from '../program.ts';
-import { reshape } from './movement.ts';
+import { gatherStrided, reshape } from './movement.ts';
 
 /** NumPy's rule: axes aligned at the end, lengths equal or one of them 1. */
 export function broadcastShape(a: Shape, b: Shape): Shape {
@@ -84,22 +84,7 @@ export const broadcastOperator: Operator = operator<{ shape: readonly number[] }
   },
   gradient: (dy, { inputs: [x] }) => [sumTo(dy, x.shape)],
   onnx: (emit, [x], { attributes }) => emit.node('Expand', [x, emit.int64s(attributes.shape)]),
-  reference: ([x], _, shape) => {
-    const strides = broadcastStrides(x.shape, shape);
-    const out = new Float64Array(elementCount(shape));
-    const index = new Array<number>(shape.length).fill(0);
-    let offset = 0;
-    for (let flat = 0; flat < out.length; flat++) {
-      out[flat] = x.data[offset];
-      for (let axis = shape.length - 1; axis >= 0; axis--) {
-        offset += strides[axis];
-        if (++index[axis] < shape[axis]) break;
-        offset -= strides[axis] * shape[axis];
-        index[axis] = 0;
-      }
-    }
-    return out;
-  },
+  reference: ([x], _, shape) => gatherStrided(x.data, 0, broadcastStrides(x.shape, shape), shape),
   cost: undefined,
 });
 

@@ -14,7 +14,7 @@ function likeOf(data: Numbers, count: number): Numbers {
 const block = 32;
 
 /** Copies a strided walk over `data` (one start, one stride per axis of `shape`) into C order. */
-function gatherStrided(data: Numbers, start: number, strides: readonly number[], shape: Shape): Numbers {
+export function gatherStrided(data: Numbers, start: number, strides: readonly number[], shape: Shape): Numbers {
   const out = likeOf(data, elementCount(shape));
   const [rows, columns] = [shape.at(-2) ?? 1, shape.at(-1) ?? 1];
   const [rowStride, columnStride] = [strides.at(-2) ?? 0, strides.at(-1) ?? 0];

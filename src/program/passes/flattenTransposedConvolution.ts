@@ -8,18 +8,19 @@
 import { transposedConvolution, transposedConvolutionOperator } from '../operators/convolution.ts';
 import { reshape, transpose } from '../operators/movement.ts';
 import type { Operation, Program } from '../program.ts';
-import { rewrite } from './rewrite.ts';
+import { holds, rewrite } from './rewrite.ts';
 
-function applies({ operator, inputs, attributes }: Operation): boolean {
+function applies(operation: Operation): boolean {
+  const { operator, inputs, attributes } = operation;
   if (operator !== transposedConvolutionOperator || inputs.length !== 2) return false;
   const kernel = inputs[1].shape.slice(2);
   const strides = attributes.strides as readonly number[];
-  const pads = [...(attributes.padsBegin as readonly number[]), ...(attributes.padsEnd as readonly number[])];
   return (
     kernel.length === 3 &&
     attributes.groups === 1 &&
     kernel.every((length, axis) => length === strides[axis]) &&
-    pads.every((length) => length === 0)
+    holds(operation, 'padsBegin', 0) &&
+    holds(operation, 'padsEnd', 0)
   );
 }
 

@@ -12,14 +12,13 @@ import { reshape } from '../operators/movement.ts';
 import { instanceNormalizationOperator } from '../operators/normalization.ts';
 import { mean } from '../operators/reduction.ts';
 import { filled, type Operation, type Program, type Value } from '../program.ts';
-import { rewrite } from './rewrite.ts';
+import { holds, rewrite } from './rewrite.ts';
 
 function isPointwiseOfOneChannel(value: Value): value is Operation {
   if (value.kind !== 'operation' || value.operator !== convolutionOperator || value.inputs.length !== 2) return false;
-  const { strides, padsBegin, padsEnd } = value.attributes;
-  const all = (list: unknown, number: number) => (list as number[]).every((element) => element === number);
   const [, inputs, ...kernel] = value.inputs[1].shape;
-  return inputs === 1 && all(kernel, 1) && all(strides, 1) && all(padsBegin, 0) && all(padsEnd, 0);
+  const isPointwise = kernel.every((length) => length === 1) && holds(value, 'strides', 1);
+  return inputs === 1 && isPointwise && holds(value, 'padsBegin', 0) && holds(value, 'padsEnd', 0);
 }
 
 export function foldPointwiseNormalization(program: Program): Program {

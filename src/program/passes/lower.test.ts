@@ -10,10 +10,10 @@ import {
   filled,
   input,
   instanceNormalization,
-  type Lowerings,
   leakyRelu,
   lower,
   lowerings,
+  noLowerings,
   type Program,
   parameter,
   print,
@@ -21,7 +21,6 @@ import {
 } from '../index.ts';
 
 const zeros = { kind: 'constant', value: 0 } as const;
-const none = Object.fromEntries(lowerings.map((name) => [name, false])) as unknown as Lowerings;
 
 function feedsOf(program: Program): Map<string, Tensor> {
   return new Map(
@@ -64,7 +63,7 @@ describe('each lowering means the same with and without it', () => {
   for (const name of lowerings) {
     it(`${name}, in a whole network, in float64`, () => {
       const program = network(2, [1, 2, 2]);
-      const lowered = lower(program, 'cpu', { ...none, [name]: true });
+      const lowered = lower(program, 'cpu', { ...noLowerings, [name]: true });
       check(lowered);
       expectSameMeaning(program, lowered);
     });
@@ -90,7 +89,7 @@ describe('rows', () => {
   });
 
   it('keep a block of convolution, instance norm and activation in their layout: one pad, one slice of the whole', () => {
-    const lowered = lower(block, 'cpu', { ...none, rowsConvolution: true });
+    const lowered = lower(block, 'cpu', { ...noLowerings, rowsConvolution: true });
     expectSameMeaning(block, lowered);
     const text = print(lowered);
     expect(text.match(/= pad\(/g)).toHaveLength(1);

@@ -17,6 +17,9 @@ export type Target = 'cpu' | 'cuda' | 'webgpu' | 'wasm';
 /** The names of all lowerings, in the order in which they are applied. */
 export const lowerings = Object.keys(passes) as Lowering[];
 
+/** Every switch off: the program as it was written. */
+export const noLowerings = Object.fromEntries(lowerings.map((name) => [name, false])) as unknown as Lowerings;
+
 /** What pays, or is needed, on each device. */
 const defaults: Record<Target, Lowerings> = {
   cpu: {

@@ -18,6 +18,11 @@ export function rewrite(program: Program, replace: (operation: Operation, origin
   return { ...program, outputs, operations: operationsBehind(outputs.values()), taps: new Map() };
 }
 
+/** Whether a list among an operation's attributes holds one number throughout. */
+export function holds(operation: Operation, attribute: string, number: number): boolean {
+  return (operation.attributes[attribute] as readonly number[]).every((element) => element === number);
+}
+
 /** How many operations and outputs read each value: a pass must not fold a value that someone else still reads. */
 export function countReaders(program: Program): Map<Value, number> {
   const readers = new Map<Value, number>();

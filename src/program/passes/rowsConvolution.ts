@@ -10,7 +10,6 @@
  * next, through activations and instance norms, and only makes the spare rows zero (in the norm's own multiplication, or by
  * one multiplication with a 0/1 mask) before the next convolution, or cuts them off where another operator reads the value.
  */
-import { elementCount } from '../../tensor.ts';
 import {
   add,
   divide,
@@ -26,7 +25,7 @@ import { pad, reshape, slice } from '../operators/movement.ts';
 import { instanceNormalizationOperator } from '../operators/normalization.ts';
 import { l2Norm, mean } from '../operators/reduction.ts';
 import { constant, filled, type Operation, type Program, type Value } from '../program.ts';
-import { rewrite } from './rewrite.ts';
+import { holds, rewrite } from './rewrite.ts';
 
 /**
  * Fewer input channels leave the blocked kernel's lanes empty: the three-axis form is faster (one channel: 1.6 times). It
@@ -41,17 +40,17 @@ interface Rows {
   readonly clean: boolean;
 }
 
-function applies({ operator, inputs, attributes }: Operation): boolean {
+function applies(operation: Operation): boolean {
+  const { operator, inputs, attributes } = operation;
   if (operator !== convolutionOperator || attributes.groups !== 1) return false;
-  const all = (name: string, number: number) => (attributes[name] as readonly number[]).every((n) => n === number);
   const kernel = inputs[1].shape.slice(2);
   return (
     kernel.length === 3 &&
     kernel.every((length) => length === 3) &&
-    all('strides', 1) &&
-    all('dilations', 1) &&
-    all('padsBegin', 1) &&
-    all('padsEnd', 1)
+    holds(operation, 'strides', 1) &&
+    holds(operation, 'dilations', 1) &&
+    holds(operation, 'padsBegin', 1) &&
+    holds(operation, 'padsEnd', 1)
   );
 }
 
@@ -134,7 +133,7 @@ export function rowsConvolution(program: Program): Program {
       const value = leakyRelu(known.value, operation.attributes.slope as number);
       return keep({ value, clean: known.clean }, operation.shape);
     }
-    if (known && operation.operator === instanceNormalizationOperator && elementCount(x.shape.slice(2)) > 0) {
+    if (known && operation.operator === instanceNormalizationOperator) {
       const rows = normalizeRows(known.value, operation, x.shape);
       if (rows) return keep(rows, operation.shape);
     }
