@@ -9,8 +9,8 @@ import { nodeEngine } from '../src/engine/node.ts';
 import { unetrpp } from '../src/nets/index.ts';
 import { createSegmenter, importCheckpoint, loadModel, type Model, type Segmenter } from '../src/predict/index.ts';
 import { prepare } from '../src/predict/prepare.ts';
-import { pad, paddedShape, paddingFor, tileStarts } from '../src/predict/tiles.ts';
-import { readNifti } from '../src/volume/index.ts';
+import { paddingFor, tileStarts } from '../src/predict/tiles.ts';
+import { padTo, readNifti } from '../src/volume/index.ts';
 import { packBundle, readSafetensors } from '../src/weights/index.ts';
 import { hasShared, sharedBytes, sharedJson } from './shared.ts';
 
@@ -130,11 +130,13 @@ describe.skipIf(!hasShared)('a checkpoint of the authors', () => {
       const prepared = prepare(image(name), model.plan);
       const padding = paddingFor(prepared.shape, model.plan.patch);
       expect(padding.before).toEqual(expected.cases[name].pad_below);
-      const padded = pad(prepared.image, prepared.shape, padding);
-      const [depth] = paddedShape(prepared.shape, padding);
-      expect(tileStarts(depth, 32, 0.5)[0]).toBe(0);
+      const { volume: padded } = padTo(
+        { ...image(name), shape: prepared.shape, data: prepared.image },
+        model.plan.patch,
+      );
+      expect(tileStarts(padded.shape[0], 32, 0.5)[0]).toBe(0);
       // The first tile begins at the corner, and the other axes are as long as the patch.
-      const tile = padded.slice(0, 32 * 64 * 64);
+      const tile = padded.data.slice(0, 32 * 64 * 64);
       const feeds = new Map([['image', { dtype: 'float32', shape: [1, 1, 32, 64, 64], data: tile } as const]]);
       const { data } = (await executable.run(feeds)).get('out1')!;
       const indices = fillInteger(index_name, values_float64.length, data.length);

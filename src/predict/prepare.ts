@@ -81,24 +81,33 @@ export function prepare(volume: Volume, plan: Plan): Prepared {
   const inside = insideThen && Uint8Array.from(insideThen, (label) => (label >= 0 ? 1 : 0));
 
   const voxels = elementCount(croppedShape);
-  const out = new Float32Array(plan.channels.length * elementCount(shape));
-  plan.channels.forEach((channel, index) => {
+  const prepareChannel = (channel: Plan['channels'][number], index: number): Float32Array => {
     const data = new Float32Array(transposed.subarray(index * voxels, (index + 1) * voxels));
     const options = {
       convention: plan.convention,
       intensities: channel.intensities,
       inside: channel.useMask ? inside : undefined,
     };
-    const values = v1
+    return v1
       ? normalize(resampleChannel(data, regrid, orders), channel.normalization, options)
       : resampleChannel(normalize(data, channel.normalization, options), regrid, orders);
-    out.set(values, index * elementCount(shape));
-  });
+  };
 
   const resampled = !sameShape(shape, croppedShape);
   const mm = (values: Vector3) => values.map((value) => Number(value.toFixed(3))).join(' x ');
   const notices = resampled
     ? [`Resampled from ${mm(spacing)} mm to ${mm(newSpacing)} mm for the network, and back for the mask.`]
     : [];
+  const out = joined(plan.channels, elementCount(shape), prepareChannel);
   return { image: out, shape, box, croppedShape, spacing, newSpacing, notices };
+}
+
+/** The arrays of all channels, one after the other; of a single one, no copy. */
+function joined<C>(channels: readonly C[], length: number, valuesOf: (channel: C, index: number) => Float32Array) {
+  if (channels.length === 1) return valuesOf(channels[0], 0);
+  const out = new Float32Array(channels.length * length);
+  channels.forEach((channel, index) => {
+    out.set(valuesOf(channel, index), index * length);
+  });
+  return out;
 }

@@ -1,57 +1,187 @@
 /**
  * From the network's numbers back to the scan: resampled to the cropped grid, decided voxel by voxel, filtered, pasted.
  *
+ * Values come part by part, as blending finishes them, and only labels are kept. Where the cropped grid is the network's
+ * own, each part is decided as it comes; else parts are put together to slices, and slices are resampled class by class as
+ * soon as all that they read is there. The result is the one that all values at once would give, to the last bit.
+ *
  * nnU-Net v1 resamples probabilities and v2 logits; which they are, the values that come in say. Outside of the crop box
  * all is background.
  */
 import type { Plan } from '../dataset/index.ts';
-import { elementCount } from '../tensor.ts';
-import { keepLargestComponent, paste, resampleChannel, type Vector3, type Volume } from '../volume/index.ts';
+import { elementCount, sameShape } from '../tensor.ts';
+import {
+  keepLargestComponent,
+  paste,
+  type Regrid,
+  type ResamplingOptions,
+  resampleSlices,
+  slicesRead,
+  type Vector3,
+  type Volume,
+} from '../volume/index.ts';
 import { inversePermutation, type Prepared, transposeAxes } from './prepare.ts';
-import { largestClass, toProbabilities } from './tiles.ts';
+import { type BlendedPart, largestClass, toProbabilities } from './tiles.ts';
 
-/** One class [d, h, w] on the cropped grid. */
-function restoreClass(values: Float32Array, index: number, prepared: Prepared, plan: Plan): Float32Array {
-  const voxels = elementCount(prepared.shape);
-  const { spacing, newSpacing } = prepared;
-  const { probabilities, probabilitiesZ, anisotropyThreshold } = plan.resampling;
-  // On the way back v1 asks the scan's own spacing first whether slices are resampled by themselves, v2 the network's.
-  const [first, second] = plan.convention === 'nnunet-v1' ? [spacing, newSpacing] : [newSpacing, spacing];
-  return resampleChannel(
-    values.subarray(index * voxels, (index + 1) * voxels),
-    { shape: prepared.shape, newShape: prepared.croppedShape, spacing: first, newSpacing: second },
-    { order: probabilities, orderZ: probabilitiesZ, anisotropyThreshold },
-  );
+type Labels = Uint8Array | Uint16Array;
+
+export interface Restored {
+  /** On the scan's grid: the class with the largest value (the first of equals), or the last region above one half. */
+  readonly labels: Volume<Labels>;
+  /** Every output on the scan's grid; outside of the crop box background is certain. */
+  readonly probabilities: Volume<Float32Array> | undefined;
+}
+
+export interface Restoration {
+  /** Takes a part of the network's grid. Parts come once each, their depths in ascending order. */
+  take(part: BlendedPart): void;
+  /** When all parts have been taken. */
+  finish(): Restored;
 }
 
 /**
- * One label a voxel, on the scan's grid: the class with the largest value (the first of equals), or the label of the last
- * region whose probability is above one half.
- * @param values [classes, ...prepared.shape]: probabilities in v1, logits in v2
+ * @param scan that was prepared, for its geometry
+ * @param classes that each part holds: probabilities in v1, logits in v2
+ * @param wanted also give probabilities: memory for as many volumes of float32
  */
-export function decide(
-  values: Float32Array,
+export function restoration(
   prepared: Prepared,
   scan: Volume,
   plan: Plan,
   classes: number,
-): Volume<Uint8Array | Uint16Array> {
-  const valuesOf = (index: number) => restoreClass(values, index, prepared, plan);
-  const labels = plan.regionsClassOrder ? decideRegions(plan, valuesOf) : largestClass(classes, valuesOf);
-  const part = { ...partOf(prepared, scan), channels: 1, data: backToStoredAxes(labels, prepared, plan) };
-  const connectivity = plan.convention === 'nnunet-v1' ? 6 : 26;
-  for (const set of plan.keepLargestComponents ?? []) {
-    part.data = keepLargestComponent(part.data, part.shape, set, { connectivity }).data;
-  }
-  return paste(part, prepared.box, scan);
+  { probabilities: wanted = false }: { probabilities?: boolean } = {},
+): Restoration {
+  const shape = prepared.croppedShape;
+  const voxels = elementCount(shape);
+  const largest = Math.max(classes - 1, ...(plan.regionsClassOrder ?? []));
+  const labels = largest < 256 ? new Uint8Array(voxels) : new Uint16Array(voxels);
+  const probabilities = wanted ? new Float32Array(classes * voxels) : undefined;
+
+  /** A box on the cropped grid, class by class; `valuesOf` may give the same array again. */
+  const decideBox = (start: Vector3, size: Vector3, valuesOf: (index: number) => Float32Array) => {
+    let known: Float32Array | undefined;
+    if (probabilities) {
+      known = new Float32Array(classes * elementCount(size));
+      for (let k = 0; k < classes; k++) known.set(valuesOf(k), k * elementCount(size));
+    }
+    const from = known ? (k: number) => known.subarray(k * elementCount(size), (k + 1) * elementCount(size)) : valuesOf;
+    const decided = plan.regionsClassOrder ? decideRegions(plan, from) : largestClass(classes, from);
+    putBox(decided, size, labels, shape, start);
+    if (!probabilities || !known) return;
+    if (plan.convention === 'nnunet-v2') toProbabilities(known, classes, plan.regions ? 'sigmoid' : 'softmax');
+    for (let k = 0; k < classes; k++) {
+      putBox(from(k), size, probabilities.subarray(k * voxels, (k + 1) * voxels), shape, start);
+    }
+  };
+
+  const take = sameShape(prepared.shape, shape)
+    ? ({ start, shape: size, values }: BlendedPart) => {
+        const count = elementCount(size);
+        decideBox(start, size, (k) => values.subarray(k * count, (k + 1) * count));
+      }
+    : resampledSlices(prepared, plan, classes, decideBox);
+
+  return {
+    take,
+    finish() {
+      const part = { ...partOf(prepared, scan), channels: 1, data: backToStoredAxes(labels, prepared, plan) };
+      const connectivity = plan.convention === 'nnunet-v1' ? 6 : 26;
+      for (const set of plan.keepLargestComponents ?? []) {
+        part.data = keepLargestComponent(part.data, part.shape, set, { connectivity }).data;
+      }
+      return {
+        labels: paste(part, prepared.box, scan),
+        probabilities: probabilities && pasteProbabilities(probabilities, classes, prepared, scan, plan),
+      };
+    },
+  };
+}
+
+type Decide = (start: Vector3, size: Vector3, valuesOf: (index: number) => Float32Array) => void;
+
+/** Some slices of the network's grid, all classes: [classes, to - from, h, w]. */
+interface Slab {
+  readonly from: number;
+  readonly to: number;
+  readonly values: Float32Array;
+  /** Voxels of a class that are still to come. */
+  left: number;
+}
+
+/** Puts parts together to slices and decides those slices of the cropped grid for which all is there. */
+function resampledSlices(prepared: Prepared, plan: Plan, classes: number, decide: Decide): Restoration['take'] {
+  const { shape, croppedShape, spacing, newSpacing } = prepared;
+  const { probabilities, probabilitiesZ, anisotropyThreshold } = plan.resampling;
+  // On the way back v1 asks the scan's own spacing first whether slices are resampled by themselves, v2 the network's.
+  const [first, second] = plan.convention === 'nnunet-v1' ? [spacing, newSpacing] : [newSpacing, spacing];
+  const regrid: Regrid = { shape, newShape: croppedShape, spacing: first, newSpacing: second };
+  const options: ResamplingOptions = { order: probabilities, orderZ: probabilitiesZ, anisotropyThreshold };
+  const area = shape[1] * shape[2];
+
+  /** Ascending, without gaps; only the last ones may be incomplete. */
+  let slabs: Slab[] = [];
+  let decided = 0;
+
+  const slabFor = ({ start: [from], shape: [depth] }: BlendedPart): Slab => {
+    const known = slabs.find((slab) => slab.from === from);
+    if (known) return known;
+    const slab = { from, to: from + depth, values: new Float32Array(classes * depth * area), left: depth * area };
+    slabs.push(slab);
+    return slab;
+  };
+  /** One class of neighboring slices. */
+  const slicesOf = (k: number, from: number, to: number): Float32Array => {
+    const parts = slabs
+      .filter((slab) => slab.from < to && from < slab.to)
+      .map((slab) => {
+        const start = k * (slab.to - slab.from) - slab.from;
+        return slab.values.subarray((start + Math.max(from, slab.from)) * area, (start + Math.min(to, slab.to)) * area);
+      });
+    if (parts.length === 1) return parts[0];
+    const joined = new Float32Array((to - from) * area);
+    let at = 0;
+    for (const part of parts) {
+      joined.set(part, at);
+      at += part.length;
+    }
+    return joined;
+  };
+
+  return (part) => {
+    const slab = slabFor(part);
+    const voxels = elementCount(part.shape);
+    for (let k = 0; k < classes; k++) {
+      putBox(
+        part.values.subarray(k * voxels, (k + 1) * voxels),
+        part.shape,
+        slab.values.subarray(k * (slab.to - slab.from) * area, (k + 1) * (slab.to - slab.from) * area),
+        [slab.to - slab.from, shape[1], shape[2]],
+        [0, part.start[1], part.start[2]],
+      );
+    }
+    slab.left -= voxels;
+    if (slab.left > 0) return;
+    const complete = slabs.find(({ left }) => left > 0)?.from ?? slabs[slabs.length - 1].to;
+    let to = decided;
+    while (to < croppedShape[0] && slicesRead(regrid, options, { from: to, to: to + 1 }).to <= complete) to++;
+    if (to === decided) return;
+    const slices = { from: decided, to };
+    const read = slicesRead(regrid, options, slices);
+    decide([decided, 0, 0], [to - decided, croppedShape[1], croppedShape[2]], (k) =>
+      resampleSlices(slicesOf(k, read.from, read.to), regrid, options, slices),
+    );
+    decided = to;
+    const needed = to < croppedShape[0] ? slicesRead(regrid, options, { from: to, to: to + 1 }).from : Infinity;
+    slabs = slabs.filter((held) => held.to > needed || held.left > 0);
+  };
 }
 
 /** The label of the last region, in output order, whose probability is above one half. */
-function decideRegions(plan: Plan, valuesOf: (index: number) => Float32Array): Uint8Array | Uint16Array {
+function decideRegions(plan: Plan, valuesOf: (index: number) => Float32Array): Labels {
   const order = plan.regionsClassOrder ?? [];
   // A logit of 0 is a probability of one half.
   const threshold = plan.convention === 'nnunet-v1' ? 0.5 : 0;
-  let labels: Uint8Array | Uint16Array | undefined;
+  let labels: Labels | undefined;
   order.forEach((label, index) => {
     const region = valuesOf(index);
     labels ??= Math.max(...order) < 256 ? new Uint8Array(region.length) : new Uint16Array(region.length);
@@ -60,29 +190,36 @@ function decideRegions(plan: Plan, valuesOf: (index: number) => Float32Array): U
   return labels ?? new Uint8Array(0);
 }
 
-/** Probabilities of every output on the scan's grid; outside of the crop box background is certain. */
-export function restoreProbabilities(
+/** Writes a block of `size` voxels into an array of `shape`. */
+function putBox<T extends Labels | Float32Array>(
+  block: T,
+  size: Vector3,
+  into: T,
+  shape: Vector3,
+  start: Vector3,
+): void {
+  for (let z = 0, from = 0; z < size[0]; z++) {
+    for (let y = 0; y < size[1]; y++, from += size[2]) {
+      const to = ((start[0] + z) * shape[1] + start[1] + y) * shape[2] + start[2];
+      into.set(block.subarray(from, from + size[2]), to);
+    }
+  }
+}
+
+function pasteProbabilities(
   values: Float32Array,
+  classes: number,
   prepared: Prepared,
   scan: Volume,
   plan: Plan,
-  classes: number,
 ): Volume<Float32Array> {
-  const count = elementCount(prepared.croppedShape);
-  const restored = new Float32Array(classes * count);
-  for (let k = 0; k < classes; k++) restored.set(restoreClass(values, k, prepared, plan), k * count);
-  if (plan.convention === 'nnunet-v2') toProbabilities(restored, classes, plan.regions ? 'sigmoid' : 'softmax');
-  const data = backToStoredAxes(restored, prepared, plan);
+  const data = backToStoredAxes(values, prepared, plan);
   const pasted = paste({ ...partOf(prepared, scan), channels: classes, data }, prepared.box, scan);
   if (!plan.regions) fillOutside(pasted, prepared);
   return pasted;
 }
 
-function backToStoredAxes<T extends Uint8Array | Uint16Array | Float32Array>(
-  data: T,
-  prepared: Prepared,
-  plan: Plan,
-): T {
+function backToStoredAxes<T extends Labels | Float32Array>(data: T, prepared: Prepared, plan: Plan): T {
   return transposeAxes(data, prepared.croppedShape, inversePermutation(plan.transposeForward));
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { tinyScan, tinySettings, tinyWeights } from '../../test/bundle.ts';
 import type { Plan } from '../dataset/index.ts';
+import type { Engine, Executable } from '../engine/engine.ts';
 import { nodeEngine } from '../engine/node.ts';
 import { InputError } from '../errors.ts';
 import { indexToWorld, reorient, worldToIndex } from '../volume/index.ts';
@@ -174,6 +175,64 @@ describe('segment', () => {
     expect(notices[0]).toContain('trained at a patch of 8x8x8; for 16x16x16');
   });
 
+  it('gives the same mask whatever the batch, and both conventions with mirrors', async () => {
+    for (const convention of ['nnunet-v1', 'nnunet-v2'] as const) {
+      const model = tinyModel({ convention });
+      const one = await segmentOnce(nodeEngine, model, scan, { mirror: true, probabilities: true });
+      const three = await segmentOnce(nodeEngine, model, scan, { mirror: true, probabilities: true, batch: 3 });
+      expect(three.labels.data).toEqual(one.labels.data);
+      three.probabilities!.data.forEach((value, i) => {
+        expect(value).toBeCloseTo(one.probabilities!.data[i], 5);
+      });
+    }
+  });
+
+  it('skips tiles of air when asked to: background there, and the network is not asked', async () => {
+    const data = new Float32Array(10 * 9 * 60);
+    for (let row = 0; row < 90; row++) data.set(scan.data.subarray(row * 12, row * 12 + 12), row * 60 + 48);
+    // A voxel at the other end, so that nothing is cropped away.
+    data[0] = 1;
+    const wide = { ...scan, shape: [10, 9, 60] as const, data };
+    let runs = 0;
+    const counting: Engine = {
+      ...nodeEngine,
+      async compile(...given) {
+        const executable = await nodeEngine.compile(...given);
+        const run: Executable['run'] = (feeds) => {
+          runs++;
+          return executable.run(feeds);
+        };
+        return { ...executable, run };
+      },
+    };
+    const plain = await segmentOnce(counting, tinyModel(), wide, { probabilities: true });
+    const plainRuns = runs;
+    runs = 0;
+    let tiles = 0;
+    const skipped = await segmentOnce(counting, tinyModel(), wide, {
+      skipEmpty: true,
+      probabilities: true,
+      onProgress: ({ stage }) => {
+        if (stage === 'network') tiles++;
+      },
+    });
+    // All tiles are counted: 2 x 2 x 14.
+    expect(tiles).toBe(56);
+    const voxels = 10 * 9 * 60;
+    for (let row = 0; row < 90; row++) {
+      // No tile of air reaches beyond 47.
+      for (const x of [48, 50, 59]) {
+        const at = row * 60 + x;
+        expect(skipped.labels.data[at]).toBe(plain.labels.data[at]);
+      }
+      for (const x of [10, 30])
+        expect(skipped.probabilities!.data.slice(row * 60 + x, row * 60 + x + 1)).toEqual(Float32Array.of(1));
+    }
+    expect(skipped.probabilities!.data[voxels + 30]).toBe(0);
+    // Eleven of fourteen positions along x hold only air, in all four rows of tiles.
+    expect(runs).toBe(plainRuns - 44);
+  });
+
   it('reports every tile, and stops between two when it is aborted', async () => {
     const seen: Progress[] = [];
     await segmentOnce(nodeEngine, tinyModel(), scan, { onProgress: (progress) => seen.push(progress) });
@@ -209,6 +268,7 @@ describe('what cannot be segmented', () => {
       'The nearest legal patches are 8x8x8',
     );
     await expect(createSegmenter(nodeEngine, tinyModel(), { step: 0 })).rejects.toThrow(InputError);
+    await expect(createSegmenter(nodeEngine, tinyModel(), { batch: 1.5 })).rejects.toThrow(InputError);
   });
 
   it('is a device that is not there', async () => {

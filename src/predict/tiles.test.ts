@@ -5,19 +5,42 @@ import { InputError } from '../errors.ts';
 import type { Vector3 } from '../volume/volume.ts';
 import { readSafetensors } from '../weights/safetensors.ts';
 import {
+  type BlendedPart,
   type Blending,
+  type BlendingCallbacks,
   blendTiles,
   flip,
   importanceMap,
   largestClass,
   mirrorSets,
-  pad,
-  paddedShape,
   paddingFor,
   tileStarts,
   toProbabilities,
-  unpad,
 } from './tiles.ts';
+
+type Forward = (tiles: Float32Array) => Promise<Float32Array>;
+
+/** All parts of a blending put together: [classes, ...shape]. */
+async function blendWhole(blending: Blending, forward: Forward, callbacks?: BlendingCallbacks): Promise<Float32Array> {
+  const { shape, classes } = blending;
+  const [d, h, w] = shape;
+  const whole = new Float32Array(classes * d * h * w).fill(Number.NaN);
+  const take = ({ start, shape: size, values }: BlendedPart) => {
+    let from = 0;
+    for (let k = 0; k < classes; k++) {
+      for (let z = start[0]; z < start[0] + size[0]; z++) {
+        for (let y = start[1]; y < start[1] + size[1]; y++, from += size[2]) {
+          const to = ((k * d + z) * h + y) * w + start[2];
+          // Every voxel comes once.
+          expect(whole[to]).toBeNaN();
+          whole.set(values.subarray(from, from + size[2]), to);
+        }
+      }
+    }
+  };
+  await blendTiles(blending, forward, take, callbacks);
+  return whole;
+}
 
 const floats = (...values: number[]) => Float32Array.from(values);
 
@@ -48,15 +71,6 @@ describe('positions', () => {
   test('padding goes half before, half after, the odd voxel after', () => {
     const padding = paddingFor([5, 5, 5], [6, 7, 4]);
     expect(padding).toEqual({ before: [0, 1, 0], after: [1, 1, 0] });
-    expect(paddedShape([5, 5, 5], padding)).toEqual([6, 7, 5]);
-  });
-
-  test('two channels are padded with zeros and come back whole', () => {
-    const block = floats(1, 2, 3, 4);
-    const padding = paddingFor([1, 1, 2], [1, 1, 5]);
-    const padded = pad(block, [1, 1, 2], padding);
-    expect([...padded]).toEqual([0, 1, 2, 0, 0, 0, 3, 4, 0, 0]);
-    expect([...unpad(padded, [1, 1, 2], padding)]).toEqual([1, 2, 3, 4]);
   });
 });
 
@@ -124,16 +138,75 @@ describe('blending', () => {
     step: 0.5,
     mirrorAxes: [],
     classes: 1,
-    head: 'sigmoid',
-    average: 'logits',
     weights: 'flat',
   });
   const echo = async (tile: Float32Array) => tile.slice();
 
+  test('shows two channels of a small image with zeros around, and takes those off the answer', async () => {
+    const shown: number[][] = [];
+    const small: Blending = { ...row(floats(1, 2, 3, 4), 5), shape: [1, 1, 2], classes: 2 };
+    const blended = await blendWhole(small, async (tile) => {
+      shown.push([...tile]);
+      return tile.slice();
+    });
+    expect(shown).toEqual([[0, 1, 2, 0, 0, 0, 3, 4, 0, 0]]);
+    expect([...blended]).toEqual([1, 2, 3, 4]);
+  });
+
+  test('several tiles in one run give the same bits as one at a time, the last run not full', async () => {
+    const image = Float32Array.from({ length: 2 * 5 * 6 * 11 }, (_, i) => Math.sin(i * 7));
+    const blending: Blending = {
+      image,
+      shape: [5, 6, 11],
+      patch: [4, 4, 4],
+      step: 0.4,
+      mirrorAxes: [0, 2],
+      classes: 2,
+      weights: 'v1',
+    };
+    const forward: Forward = async (tiles) => tiles.map((value, i) => value * Math.cos(i % 128));
+    const one = await blendWhole(blending, forward);
+    for (const batch of [2, 5, 100]) expect(await blendWhole({ ...blending, batch }, forward)).toEqual(one);
+  });
+
+  test('holds sums of no more than the tiles that are still to overlap', async () => {
+    // Patches of 4, half a patch apart: of 40 slices, never more than 4 are open.
+    const parts: BlendedPart[] = [];
+    let tiles = 0;
+    const blending: Blending = { ...row(new Float32Array(40), 4), shape: [40, 1, 1], patch: [4, 1, 1] };
+    const seen: number[] = [];
+    const count = async (tile: Float32Array) => {
+      tiles++;
+      seen.push(2 * (tiles - 1) + 4 - parts.reduce((sum, { shape }) => sum + shape[0], 0));
+      return tile.slice();
+    };
+    await blendTiles(blending, count, (part) => parts.push(part));
+    expect(Math.max(...seen)).toBe(4);
+    expect(parts.map(({ start }) => start[0])).toEqual(Array.from({ length: 20 }, (_, i) => 2 * i));
+  });
+
+  test('tiles that are called empty get their answer without the network', async () => {
+    let asked = 0;
+    const image = floats(0, 0, 0, 0, 0, 0, 5, 5);
+    const skip = { isEmpty: (tile: Float32Array) => tile.every((value) => value === 0), answer: [-1] };
+    const told: string[] = [];
+    const blended = await blendWhole(
+      { ...row(image, 4), skip },
+      async (tile) => {
+        asked++;
+        return tile.slice();
+      },
+      { onTile: (done, total) => told.push(`${done}/${total}`) },
+    );
+    expect(asked).toBe(1);
+    expect([...blended]).toEqual([-1, -1, -1, -1, -0.5, -0.5, 5, 5]);
+    expect(told).toEqual(['1/3', '2/3', '3/3']);
+  });
+
   test('gives back an image that the network only repeats', async () => {
     const image = floats(1, 2, 3, 4, 5, 6, 7, 8, 9);
     for (const weights of ['flat', 'v1', 'v2'] as const) {
-      const blended = await blendTiles({ ...row(image, 4), weights, mirrorAxes: [2] }, echo);
+      const blended = await blendWhole({ ...row(image, 4), weights, mirrorAxes: [2] }, echo);
       blended.forEach((value, i) => {
         expect(value).toBeCloseTo(image[i], 5);
       });
@@ -143,26 +216,26 @@ describe('blending', () => {
   test('averages tiles where they overlap', async () => {
     // Tiles start at 0, 2, 4; each answers with its own number.
     let tiles = 0;
-    const blended = await blendTiles(row(new Float32Array(8), 4), async () => new Float32Array(4).fill(tiles++));
+    const blended = await blendWhole(row(new Float32Array(8), 4), async () => new Float32Array(4).fill(tiles++));
     expect([...blended]).toEqual([0, 0, 0.5, 0.5, 1.5, 1.5, 2, 2]);
   });
 
   test('averages a tile with its mirror image', async () => {
     // A network that answers 4, 0 whatever it sees: mirrored back, 0, 4.
-    const blended = await blendTiles({ ...row(new Float32Array(2), 2), mirrorAxes: [2] }, async () => floats(4, 0));
+    const blended = await blendWhole({ ...row(new Float32Array(2), 2), mirrorAxes: [2] }, async () => floats(4, 0));
     expect([...blended]).toEqual([2, 2]);
   });
 
   test('tells how far it is', async () => {
     const told: string[] = [];
-    await blendTiles(row(new Float32Array(8), 4), echo, { onTile: (done, total) => told.push(`${done}/${total}`) });
+    await blendWhole(row(new Float32Array(8), 4), echo, { onTile: (done, total) => told.push(`${done}/${total}`) });
     expect(told).toEqual(['1/3', '2/3', '3/3']);
   });
 
   test('stops between tiles with the reason of the signal', async () => {
     const stop = new AbortController();
     let tiles = 0;
-    const running = blendTiles(
+    const running = blendWhole(
       row(new Float32Array(8), 4),
       async (tile) => {
         if (++tiles === 2) stop.abort(new Error('enough'));
@@ -175,13 +248,13 @@ describe('blending', () => {
   });
 
   test('a value that is no number stops it, with its place', async () => {
-    const running = blendTiles(row(floats(0, 0, 0, 0, 0, Number.NaN), 4), echo);
+    const running = blendWhole(row(floats(0, 0, 0, 0, 0, Number.NaN), 4), echo);
     await expect(running).rejects.toThrow(InputError);
-    await expect(running).rejects.toThrow("the network's answer at voxel 0, 0, 2 (z, y, x) is no number");
+    await expect(running).rejects.toThrow("the network's answer at voxel 0, 0, 4 (z, y, x) is no number");
   });
 
   test('an answer of the wrong size is refused', async () => {
-    const running = blendTiles({ ...row(new Float32Array(4), 4), classes: 3 }, echo);
+    const running = blendWhole({ ...row(new Float32Array(4), 4), classes: 3 }, echo);
     await expect(running).rejects.toThrow('the network gave 4 values for a tile, not 3 classes times 1x1x4');
   });
 });
@@ -246,7 +319,9 @@ describe.skipIf(!hasShared)('the reference', () => {
   test.each(golden?.padding ?? [])('padding of $image_size to $patch_size', (each) => {
     const padding = paddingFor(each.image_size, each.patch_size);
     expect(padding).toEqual({ before: each.before, after: each.after });
-    expect(paddedShape(each.image_size, padding)).toEqual(each.padded_size);
+    each.image_size.forEach((length, axis) => {
+      expect(padding.before[axis] + length + padding.after[axis]).toBe(each.padded_size[axis]);
+    });
   });
 
   test.each(golden?.gaussian ?? [])('importance map of $patch_size, both forms', (each) => {
@@ -323,24 +398,22 @@ describe.skipIf(!hasShared)('the reference', () => {
     const largestDifference = (a: Float32Array, b: ArrayLike<number>) =>
       a.reduce((largest, value, i) => Math.max(largest, Math.abs(value - b[i])), 0);
 
-    /** Pads, blends and takes the padding off again. */
-    async function predict(mirrorAxes: readonly number[], average: Blending['average'], weights: Blending['weights']) {
-      const padding = paddingFor(shape, example.patch_size);
-      const blended = await blendTiles(
+    function predict(mirrorAxes: readonly number[], average: 'probabilities' | 'logits', weights: Blending['weights']) {
+      return blendWhole(
         {
-          image: pad(array('image') as Float32Array, shape, padding),
-          shape: paddedShape(shape, padding),
+          image: array('image') as Float32Array,
+          shape,
           patch: example.patch_size,
           step: example.step_size,
           mirrorAxes,
           classes: 3,
-          head: 'softmax',
-          average,
           weights,
         },
-        convolve,
+        async (tile) => {
+          const logits = await convolve(tile);
+          return average === 'logits' ? logits : toProbabilities(logits, 3, 'softmax');
+        },
       );
-      return unpad(blended, shape, padding);
     }
 
     test.each(example?.cases ?? [])('$name by nnU-Net v1: probabilities and segmentation', async (each) => {

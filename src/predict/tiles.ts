@@ -1,6 +1,6 @@
 /**
- * Sliding-window inference: a padded image, cut into overlapping tiles of the network's patch, back to one value per
- * class and voxel. Where tiles lie, how much each voxel of a tile counts, mirroring, and the blending of it all.
+ * Sliding-window inference: an image, cut into overlapping tiles of the network's patch, back to one value per class and
+ * voxel. Where tiles lie, how much each voxel of a tile counts, mirroring, and the blending of it all, part by part.
  *
  * Two conventions exist, and they give different segmentations: nnU-Net v1 (and the published UNETR++) averages
  * probabilities, nnU-Net v2 averages logits. Positions, padding and mirroring are the same in both.
@@ -49,53 +49,22 @@ export function paddingFor(shape: Vector3, patch: Vector3): Padding {
   return { before: before as unknown as Vector3, after: after as unknown as Vector3 };
 }
 
-/** The shape with its padding. */
-export function paddedShape(shape: Vector3, { before, after }: Padding): Vector3 {
-  return axes.map((axis) => before[axis] + shape[axis] + after[axis]) as unknown as Vector3;
-}
-
-/** Puts a block [c, ...shape] into zeros; the same array where there is nothing to pad. */
-export function pad(block: Float32Array, shape: Vector3, padding: Padding): Float32Array {
-  const padded = paddedShape(shape, padding);
-  const channels = block.length / volumeOf(shape);
-  if (volumeOf(padded) === volumeOf(shape)) return block;
-  const out = new Float32Array(channels * volumeOf(padded));
-  copyBlock(block, shape, [0, 0, 0], out, padded, padding.before, shape, channels);
-  return out;
-}
-
-/** Takes the padding off a block [c, ...padded shape] again. @param shape without the padding */
-export function unpad(block: Float32Array, shape: Vector3, padding: Padding): Float32Array {
-  const padded = paddedShape(shape, padding);
-  const channels = block.length / volumeOf(padded);
-  if (volumeOf(padded) === volumeOf(shape)) return block;
-  const out = new Float32Array(channels * volumeOf(shape));
-  copyBlock(block, padded, padding.before, out, shape, [0, 0, 0], shape, channels);
-  return out;
-}
-
 function volumeOf([d, h, w]: Vector3): number {
   return d * h * w;
 }
 
-/** Copies a box of `size` voxels from one block to another, row by row. */
-function copyBlock(
-  from: Float32Array,
-  fromShape: Vector3,
-  fromStart: Vector3,
-  to: Float32Array,
-  toShape: Vector3,
-  toStart: Vector3,
-  size: Vector3,
-  channels: number,
-): void {
-  const row = (shape: Vector3, start: Vector3, c: number, z: number, y: number) =>
-    ((c * shape[0] + start[0] + z) * shape[1] + start[1] + y) * shape[2] + start[2];
+/** The voxels from `start` on that a tile covers, [c, ...patch]; zeros where it reaches beyond the image. */
+function cutTile(image: Float32Array, shape: Vector3, start: Vector3, patch: Vector3, tile: Float32Array): void {
+  const channels = image.length / volumeOf(shape);
+  const [z0, y0, x0] = start.map((first) => Math.max(0, first));
+  const [z1, y1, x1] = axes.map((axis) => Math.min(shape[axis], start[axis] + patch[axis]));
+  if (z1 - z0 < patch[0] || y1 - y0 < patch[1] || x1 - x0 < patch[2]) tile.fill(0);
   for (let c = 0; c < channels; c++) {
-    for (let z = 0; z < size[0]; z++) {
-      for (let y = 0; y < size[1]; y++) {
-        const source = row(fromShape, fromStart, c, z, y);
-        to.set(from.subarray(source, source + size[2]), row(toShape, toStart, c, z, y));
+    for (let z = z0; z < z1; z++) {
+      for (let y = y0; y < y1; y++) {
+        const from = ((c * shape[0] + z) * shape[1] + y) * shape[2];
+        const to = ((c * patch[0] + z - start[0]) * patch[1] + y - start[1]) * patch[2] - start[2];
+        tile.set(image.subarray(from + x0, from + x1), to + x0);
       }
     }
   }
@@ -210,7 +179,7 @@ export function largestClass(
 }
 
 export interface Blending {
-  /** [c, ...shape], already padded to at least one patch. */
+  /** [c, ...shape] */
   readonly image: Float32Array;
   readonly shape: Vector3;
   readonly patch: Vector3;
@@ -220,120 +189,245 @@ export interface Blending {
   readonly mirrorAxes: readonly number[];
   /** Channels of the network's output. */
   readonly classes: number;
-  readonly head: Head;
-  /** What is averaged, over mirrored passes and over tiles: `probabilities` as nnU-Net v1 does, `logits` as v2. */
-  readonly average: 'probabilities' | 'logits';
   /** How much each voxel of a tile counts: a form of the importance map, or all the same. */
   readonly weights: 'v1' | 'v2' | 'flat';
+  /** Tiles in one run of the network. Default 1. */
+  readonly batch?: number;
+  /** Tiles that need no network: which, and the answer to them, one number for each class. */
+  readonly skip?: { readonly isEmpty: (tile: Float32Array) => boolean; readonly answer: readonly number[] };
+}
+
+/** A box of the image whose blended values are final. */
+export interface BlendedPart {
+  /** Its first voxel. */
+  readonly start: Vector3;
+  readonly shape: Vector3;
+  /** [classes, ...shape] */
+  readonly values: Float32Array;
+}
+
+export interface BlendingCallbacks {
+  /** Called after every run of the network, and for tiles that were skipped. */
+  readonly onTile?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
 }
 
 /**
- * Runs the network over every tile and blends the results.
- * @param forward a tile [c, ...patch] to logits [classes, ...patch]. The tile's array is used again after the promise settles.
- * @returns [classes, ...shape], probabilities or logits as `average` says
+ * Runs the network over every tile and blends the results. The parts cover the image; each is given away as soon as no
+ * later tile reaches it, so that never more than about half a patch of slices is held for all classes.
+ * @param forward tiles [batch, c, ...patch] to what is averaged, over mirrored passes and over tiles: probabilities as nnU-Net
+ *   v1 does or logits as v2 does, [batch, classes, ...patch]. The tiles' array is used again after the promise settles.
+ * @param take gets the parts in the order in which they are finished: their depths in ascending order
  * @throws the signal's reason once it is aborted
  */
 export async function blendTiles(
   blending: Blending,
-  forward: (tile: Float32Array) => Promise<Float32Array>,
-  { onTile, signal }: { onTile?: (done: number, total: number) => void; signal?: AbortSignal } = {},
-): Promise<Float32Array> {
-  const { image, shape, patch, step, classes, weights } = blending;
-  const voxels = volumeOf(shape);
-  const channels = image.length / voxels;
-  const [zs, ys, xs] = axes.map((axis) => tileStarts(shape[axis], patch[axis], step));
+  forward: (tiles: Float32Array) => Promise<Float32Array>,
+  take: (part: BlendedPart) => void,
+  { onTile, signal }: BlendingCallbacks = {},
+): Promise<void> {
+  const { image, shape, patch, step, classes, batch = 1, skip } = blending;
+  const { before, after } = paddingFor(shape, patch);
+  const [zs, ys, xs] = axes.map((axis) =>
+    tileStarts(before[axis] + shape[axis] + after[axis], patch[axis], step).map((start) => start - before[axis]),
+  );
   const starts = zs.flatMap((z) => ys.flatMap((y) => xs.map((x): Vector3 => [z, y, x])));
-  const tile = new Float32Array(channels * volumeOf(patch));
-  const answer = async (start: Vector3) => {
-    copyBlock(image, shape, start, tile, patch, [0, 0, 0], patch, channels);
-    const values = await averageOverMirrors(blending, tile, forward, signal);
-    if (allFinite(values)) return values;
-    throw new InputError(
-      `the network's answer at voxel ${start.join(', ')} (z, y, x) is no number; the image or the weights must hold values that are none`,
-    );
-  };
-
+  const tileLength = (image.length / volumeOf(shape)) * volumeOf(patch);
+  const answerLength = classes * volumeOf(patch);
   // One tile is its own average; a map would only add rounding errors.
-  if (starts.length === 1) {
-    const values = await answer(starts[0]);
-    onTile?.(1, 1);
-    return values;
+  const flat = blending.weights === 'flat' || starts.length === 1;
+  const map = flat ? new Float32Array(volumeOf(patch)).fill(1) : importanceMap(patch, blending.weights as 'v1' | 'v2');
+  const cells = new Cells(shape, patch, [zs, ys, xs], classes, map, take);
+
+  const tiles = new Float32Array(batch * tileLength);
+  let waiting: Vector3[] = [];
+  let done = 0;
+  const flush = async () => {
+    if (waiting.length === 0) return;
+    const answers = await averageOverMirrors(blending, tiles, batch * answerLength, forward, signal);
+    waiting.forEach((start, index) => {
+      cells.add(start, answers.subarray(index * answerLength, (index + 1) * answerLength));
+    });
+    done += waiting.length;
+    waiting = [];
+    onTile?.(done, starts.length);
+  };
+  const emptyAnswer = skip && constantAnswer(skip.answer, volumeOf(patch));
+  for (const start of starts) {
+    const tile = tiles.subarray(waiting.length * tileLength, (waiting.length + 1) * tileLength);
+    cutTile(image, shape, start, patch, tile);
+    if (emptyAnswer && skip.isEmpty(tile)) {
+      // Sums must be added in the order of tiles, or batches would change the last bits.
+      await flush();
+      signal?.throwIfAborted();
+      cells.add(start, emptyAnswer);
+      onTile?.(++done, starts.length);
+      continue;
+    }
+    waiting.push(start);
+    if (waiting.length === batch) await flush();
   }
-  const sums = new Float32Array(classes * voxels);
-  const weightSums = new Float32Array(voxels);
-  const map = weights === 'flat' ? new Float32Array(volumeOf(patch)).fill(1) : importanceMap(patch, weights);
-  for (const [index, start] of starts.entries()) {
-    addTile(sums, weightSums, shape, await answer(start), map, patch, start);
-    onTile?.(index + 1, starts.length);
-  }
-  for (let k = 0; k < classes; k++) {
-    for (let i = 0; i < voxels; i++) sums[k * voxels + i] /= weightSums[i];
-  }
-  return sums;
+  await flush();
 }
 
-/** A sum is finite only when all that was added is; `every` would call a function for each of 15 million values. */
-function allFinite(values: Float32Array): boolean {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i] * 0;
-  return sum === 0;
+function constantAnswer(values: readonly number[], voxels: number): Float32Array {
+  const answer = new Float32Array(values.length * voxels);
+  values.forEach((value, k) => {
+    answer.fill(value, k * voxels, (k + 1) * voxels);
+  });
+  return answer;
 }
 
-/** The network's answer to one tile [c, ...patch], averaged over its mirror images: [classes, ...patch]. */
+/** The network's answer to tiles [batch, c, ...patch], averaged over their mirror images: [batch, classes, ...patch]. */
 async function averageOverMirrors(
-  { patch, mirrorAxes, classes, head, average }: Blending,
-  tile: Float32Array,
-  forward: (tile: Float32Array) => Promise<Float32Array>,
+  { patch, mirrorAxes, classes }: Blending,
+  tiles: Float32Array,
+  length: number,
+  forward: (tiles: Float32Array) => Promise<Float32Array>,
   signal: AbortSignal | undefined,
 ): Promise<Float32Array> {
   const sets = mirrorSets(mirrorAxes);
-  const mirrored = new Float32Array(tile.length);
-  const length = classes * volumeOf(patch);
-  const run = async (set: readonly number[]) => {
+  const run = async (shown: Float32Array) => {
     signal?.throwIfAborted();
-    const answer = await forward(flip(tile, patch, set, mirrored));
+    const answer = await forward(shown);
     if (answer.length === length) return answer;
     throw new RangeError(
       `the network gave ${answer.length} values for a tile, not ${classes} classes times ${showShape(patch)}`,
     );
   };
-  const finish = (logits: Float32Array) =>
-    average === 'probabilities' ? toProbabilities(logits, classes, head) : logits;
-
-  // Copied, for the network writes its next answer into the same array.
-  if (sets.length === 1) return finish((await run(sets[0])).slice());
+  if (sets.length === 1) return run(tiles);
+  const mirrored = new Float32Array(tiles.length);
   const sum = new Float32Array(length);
   const back = new Float32Array(length);
   for (const set of sets) {
-    finish(flip(await run(set), patch, set, back));
+    flip(await run(flip(tiles, patch, set, mirrored)), patch, set, back);
     for (let i = 0; i < length; i++) sum[i] += back[i] / sets.length;
   }
   return sum;
 }
 
-/** Adds weight times value, and weight, at the tile's place. */
-function addTile(
-  sums: Float32Array,
-  weightSums: Float32Array,
+interface Cell {
+  readonly sums: Float32Array;
+  readonly weights: Float32Array;
+  /** Tiles still to come. */
+  left: number;
+}
+
+/** Where along one axis tiles begin and end, in the image's voxels: the faces between cells. */
+interface Faces {
+  readonly at: readonly number[];
+  /** For each stretch between two faces, how many tiles cover it. */
+  readonly tiles: readonly number[];
+}
+
+/**
+ * Sums over overlapping tiles, cut along the faces of all tiles: every tile covers whole cells. A cell exists from the first
+ * tile that covers it to the last, then its average is given away.
+ */
+class Cells {
+  readonly #faces: readonly Faces[];
+  readonly #shape: Vector3;
+  readonly #patch: Vector3;
+  readonly #classes: number;
+  readonly #map: Float32Array;
+  readonly #take: (part: BlendedPart) => void;
+  readonly #cells = new Map<number, Cell>();
+
+  constructor(
+    shape: Vector3,
+    patch: Vector3,
+    starts: readonly (readonly number[])[],
+    classes: number,
+    map: Float32Array,
+    take: (part: BlendedPart) => void,
+  ) {
+    this.#shape = shape;
+    this.#patch = patch;
+    this.#classes = classes;
+    this.#map = map;
+    this.#take = take;
+    this.#faces = axes.map((axis) => facesOf(starts[axis], patch[axis], shape[axis]));
+  }
+
+  /** Adds the answer [classes, ...patch] to the tile that begins at `start`. */
+  add(start: Vector3, answer: Float32Array): void {
+    const [zs, ys, xs] = axes.map((axis) => {
+      const { at } = this.#faces[axis];
+      return [
+        at.indexOf(Math.max(0, start[axis])),
+        at.indexOf(Math.min(this.#shape[axis], start[axis] + this.#patch[axis])),
+      ];
+    });
+    for (let z = zs[0]; z < zs[1]; z++) {
+      for (let y = ys[0]; y < ys[1]; y++) for (let x = xs[0]; x < xs[1]; x++) this.#addTo([z, y, x], start, answer);
+    }
+  }
+
+  #addTo(index: Vector3, start: Vector3, answer: Float32Array): void {
+    const faces = this.#faces;
+    const first = axes.map((axis) => faces[axis].at[index[axis]]) as unknown as Vector3;
+    const shape = axes.map((axis) => faces[axis].at[index[axis] + 1] - first[axis]) as unknown as Vector3;
+    const key = (index[0] * faces[1].at.length + index[1]) * faces[2].at.length + index[2];
+    const voxels = volumeOf(shape);
+    let cell = this.#cells.get(key);
+    if (!cell) {
+      const left = faces.reduce((product, { tiles }, axis) => product * tiles[index[axis]], 1);
+      cell = { sums: new Float32Array(this.#classes * voxels), weights: new Float32Array(voxels), left };
+      this.#cells.set(key, cell);
+    }
+    const offset = axes.map((axis) => first[axis] - start[axis]) as unknown as Vector3;
+    addBox(cell, shape, answer, this.#map, this.#patch, offset, this.#classes);
+    if (--cell.left > 0) return;
+    this.#cells.delete(key);
+    this.#take({ start: first, shape, values: average(cell, first) });
+  }
+}
+
+function facesOf(starts: readonly number[], patch: number, size: number): Faces {
+  const ranges = starts.map((start) => [Math.max(0, start), Math.min(size, start + patch)]);
+  const at = [...new Set(ranges.flat())].sort((a, b) => a - b);
+  const tiles = at.slice(0, -1).map((face) => ranges.filter(([from, to]) => from <= face && face < to).length);
+  return { at, tiles };
+}
+
+/** Adds weight times value, and weight, of the box of a tile that begins at `offset` in it. */
+function addBox(
+  { sums, weights }: Cell,
   shape: Vector3,
-  values: Float32Array,
+  answer: Float32Array,
   map: Float32Array,
   patch: Vector3,
-  start: Vector3,
+  offset: Vector3,
+  classes: number,
 ): void {
   const voxels = volumeOf(shape);
   const patchVoxels = volumeOf(patch);
-  const classes = values.length / patchVoxels;
-  for (let z = 0; z < patch[0]; z++) {
-    for (let y = 0; y < patch[1]; y++) {
-      const from = (z * patch[1] + y) * patch[2];
-      const to = ((start[0] + z) * shape[1] + start[1] + y) * shape[2] + start[2];
-      for (let x = 0; x < patch[2]; x++) weightSums[to + x] += map[from + x];
+  const width = shape[2];
+  for (let z = 0, to = 0; z < shape[0]; z++) {
+    for (let y = 0; y < shape[1]; y++, to += width) {
+      const from = ((z + offset[0]) * patch[1] + y + offset[1]) * patch[2] + offset[2];
+      for (let x = 0; x < width; x++) weights[to + x] += map[from + x];
       for (let k = 0; k < classes; k++) {
-        for (let x = 0; x < patch[2]; x++) {
-          sums[k * voxels + to + x] += map[from + x] * values[k * patchVoxels + from + x];
-        }
+        const [into, out] = [k * voxels + to, k * patchVoxels + from];
+        for (let x = 0; x < width; x++) sums[into + x] += map[from + x] * answer[out + x];
       }
     }
   }
+}
+
+/** Sums over weights, in the sums' own array. @throws InputError when one is no number */
+function average({ sums, weights }: Cell, start: Vector3): Float32Array {
+  const voxels = weights.length;
+  // A sum is finite only when all that was added is.
+  let check = 0;
+  for (let k = 0; k < sums.length; k += voxels) {
+    for (let i = 0; i < voxels; i++) {
+      sums[k + i] /= weights[i];
+      check += sums[k + i] * 0;
+    }
+  }
+  if (check === 0) return sums;
+  throw new InputError(
+    `the network's answer at voxel ${start.join(', ')} (z, y, x) is no number; the image or the weights must hold values that are none`,
+  );
 }

@@ -50,6 +50,7 @@ export {
   type Parameter,
   type Program,
   parameter,
+  replaceOutputs,
   ShapeError,
   scope,
   tap,

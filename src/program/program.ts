@@ -206,3 +206,12 @@ export function usedParameters(program: Program): Parameter[] {
   for (const operation of program.operations) for (const value of operation.inputs) used.add(value);
   return program.parameters.filter((value) => used.has(value));
 }
+
+/** The same program with its outputs replaced by values computed from them. */
+export function replaceOutputs(
+  program: Program,
+  change: (outputs: Readonly<Record<string, Value>>) => Record<string, Value>,
+): Program {
+  const outputs = new Map(Object.entries(change(Object.fromEntries(program.outputs))));
+  return { ...program, outputs, operations: operationsBehind(outputs.values()) };
+}

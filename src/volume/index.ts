@@ -63,8 +63,11 @@ export {
   resampleChannel,
   resampleLabelChannel,
   resampleLabels,
+  resampleSlices,
   resize,
+  type Slices,
   separateAxis,
+  slicesRead,
 } from './resampling.ts';
 export { respace, respaceLabels } from './spacing.ts';
 export {

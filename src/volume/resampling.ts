@@ -98,20 +98,64 @@ export function resampleLabels<V extends Volume | LabelMap>(labels: V, spacing: 
 /** One channel of intensities, z x y x x. Gives the same array when the shape stays. */
 export function resampleChannel<T extends FloatData>(data: T, regrid: Regrid, options: ResamplingOptions): T {
   const { shape, newShape } = regrid;
-  if (sameShape(shape, newShape)) return data;
-  const apart = separateAxis(regrid.spacing, regrid.newSpacing, options);
-  if (apart === undefined) return resize(data, shape, newShape, options.order);
+  const all = { from: 0, to: newShape[0] };
+  const { from, to } = slicesRead(regrid, options, all);
+  const area = shape[1] * shape[2];
+  const read = to - from === shape[0] ? data : (data.subarray(from * area, to * area) as T);
+  return resampleSlices(read, regrid, options, all);
+}
 
-  const inPlane = shape.map((length, axis) => (axis === apart ? length : newShape[axis])) as unknown as Vector3;
-  let slices = data;
-  if (!sameShape(shape, inPlane)) {
-    slices = alongEachAxis(data, shape, inPlane, options.order);
-    // Every slice is a picture of its own: clipped to its own range.
-    if (options.order > 1) clipSlices(slices, inPlane, data, shape, apart);
-  }
-  return inPlane[apart] === newShape[apart]
-    ? slices
-    : resizeAxis(slices, inPlane, apart, newShape[apart], options.orderZ);
+/** Neighboring slices of the first axis: from `from` up to but not including `to`. */
+export interface Slices {
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * The slices of the input that these slices of the output read: all of them for splines, which reach everywhere, else the
+ * few that lie around.
+ */
+export function slicesRead(regrid: Regrid, options: ResamplingOptions, { from, to }: Slices): Slices {
+  const [n, m] = [regrid.shape[0], regrid.newShape[0]];
+  const apart = separateAxis(regrid.spacing, regrid.newSpacing, options);
+  if (sameShape(regrid.shape, regrid.newShape)) return { from, to };
+  // What is clipped, is clipped to the range of the whole input.
+  if (options.order > 1 || (apart === 0 && options.orderZ > 1)) return { from: 0, to: n };
+  if (n === m) return { from, to };
+  const points = samplePoints(n, m);
+  const [low, high] = [points[from], points[to - 1]].map((x) => Math.min(Math.max(x, 0), n - 1));
+  // Order 0 reads the nearer one of the two that order 1 reads.
+  return { from: Math.floor(low), to: Math.min(Math.floor(high) + 2, n) };
+}
+
+/**
+ * Some slices of what `resampleChannel` gives, bit for bit, from those slices of the input that they read.
+ * @param data the slices of one channel that `slicesRead` names, z x y x x
+ */
+export function resampleSlices<T extends FloatData>(
+  data: T,
+  regrid: Regrid,
+  options: ResamplingOptions,
+  slices: Slices,
+): T {
+  const { shape, newShape } = regrid;
+  if (sameShape(shape, newShape)) return data;
+  const read = slicesRead(regrid, options, slices);
+  const held: Vector3 = [read.to - read.from, shape[1], shape[2]];
+  const sections = [0, 1, 2].map(
+    (axis): Section =>
+      axis === 0
+        ? { n: shape[0], m: newShape[0], first: read.from, ...slices }
+        : { n: shape[axis], m: newShape[axis], first: 0, from: 0, to: newShape[axis] },
+  );
+  const apart = separateAxis(regrid.spacing, regrid.newSpacing, options);
+  if (apart === undefined) return resizeSections(data, held, sections, options.order);
+
+  const others = [0, 1, 2].filter((axis) => axis !== apart);
+  const [between, inPlane] = alongEachAxis(data, held, sections, options.order, others);
+  // Every slice is a picture of its own: clipped to its own range.
+  if (options.order > 1 && between !== data) clipSlices(between, inPlane, data, held, apart);
+  return isWhole(sections[apart]) ? between : resizeAxis(between, inPlane, apart, sections[apart], options.orderZ);
 }
 
 /**
@@ -125,7 +169,7 @@ export function resampleLabelChannel<T extends VoxelData>(
 ): T {
   const { shape, newShape } = regrid;
   if (sameShape(shape, newShape)) return data;
-  const inPlaneVote = options.order === 0 ? nearest : voteLinear;
+  const inPlaneVote = options.order === 0 ? nearestLabels : voteLinear;
   const apart = separateAxis(regrid.spacing, regrid.newSpacing, options);
   if (apart === undefined) return inPlaneVote(data, shape, newShape);
 
@@ -133,7 +177,7 @@ export function resampleLabelChannel<T extends VoxelData>(
   const slices = sameShape(shape, inPlane) ? data : inPlaneVote(data, shape, inPlane);
   if (inPlane[apart] === newShape[apart]) return slices;
   return options.orderZ === 0
-    ? nearest(slices, inPlane, newShape)
+    ? nearestLabels(slices, inPlane, newShape)
     : // Between two slices the nearer one's label, and 0 exactly half way between different ones.
       voteLinear(slices, inPlane, newShape, (weight) => weight > 0.5);
 }
@@ -144,8 +188,17 @@ export function resampleLabelChannel<T extends VoxelData>(
  */
 export function resize<T extends FloatData>(data: T, shape: Vector3, newShape: Vector3, order: 0 | 1 | 3): T {
   if (sameShape(shape, newShape)) return data;
-  if (order === 0) return nearest(data, shape, newShape);
-  const out = alongEachAxis(data, shape, newShape, order);
+  return resizeSections(data, shape, wholeSections(shape, newShape), order);
+}
+
+function resizeSections<T extends FloatData>(
+  data: T,
+  held: Vector3,
+  sections: readonly Section[],
+  order: 0 | 1 | 3,
+): T {
+  if (order === 0) return nearest(data, held, sections);
+  const [out] = alongEachAxis(data, held, sections, order, [0, 1, 2]);
   if (order === 3) {
     const [low, high] = rangeOf(data);
     for (let i = 0; i < out.length; i++) out[i] = Math.min(high, Math.max(low, out[i]));
@@ -188,14 +241,38 @@ function perChannel<T extends VoxelData>(volume: Volume, data: T, change: (chann
 
 // --- sample points ---
 
+/** One axis, or a stretch of it: length n to length m. */
+interface Section {
+  readonly n: number;
+  readonly m: number;
+  /** Input index of the first row that is there. */
+  readonly first: number;
+  /** Output indices that are wanted. */
+  readonly from: number;
+  readonly to: number;
+}
+
+function wholeSections(shape: Vector3, newShape: Vector3): Section[] {
+  return shape.map((n, axis) => ({ n, m: newShape[axis], first: 0, from: 0, to: newShape[axis] }));
+}
+
+/** The axis stays as it is: the rows that are there are those wanted. */
+const isWhole = ({ n, m }: Section) => n === m;
+
 /** Where output index k of an axis reads: voxel extents are matched. The order of operations decides ties of order 0. */
 function samplePoints(n: number, m: number): Float64Array {
   const zoom = n / m;
   return Float64Array.from({ length: m }, (_, k) => (k + 0.5) * zoom - 0.5);
 }
 
-function nearestIndices(n: number, m: number): Int32Array {
-  return Int32Array.from(samplePoints(n, m), (x) => Math.floor(Math.min(Math.max(x, 0), n - 1) + 0.5));
+function pointsOf({ n, m, from, to }: Section): Float64Array {
+  return samplePoints(n, m).subarray(from, to);
+}
+
+/** Rows among those that are there. */
+function nearestIndices(section: Section): Int32Array {
+  const { n, first } = section;
+  return Int32Array.from(pointsOf(section), (x) => Math.floor(Math.min(Math.max(x, 0), n - 1) + 0.5) - first);
 }
 
 /** For each output index the rows that it reads, and their weights: `count` of each, one after the other. */
@@ -205,13 +282,15 @@ interface Taps {
   readonly weights: Float64Array;
 }
 
-function linearTaps(n: number, m: number): Taps {
-  const rows = new Int32Array(2 * m);
-  const weights = new Float64Array(2 * m);
-  samplePoints(n, m).forEach((point, k) => {
+function linearTaps(section: Section): Taps {
+  const { n, first } = section;
+  const points = pointsOf(section);
+  const rows = new Int32Array(2 * points.length);
+  const weights = new Float64Array(2 * points.length);
+  points.forEach((point, k) => {
     const x = Math.min(Math.max(point, 0), n - 1);
     const low = Math.floor(x);
-    rows.set([low, Math.min(low + 1, n - 1)], 2 * k);
+    rows.set([low - first, Math.min(low + 1, n - 1) - first], 2 * k);
     weights.set([1 - (x - low), x - low], 2 * k);
   });
   return { count: 2, rows, weights };
@@ -221,11 +300,12 @@ function linearTaps(n: number, m: number): Taps {
 const splinePadding = 12;
 
 /** Rows of the padded axis. Sample points are not clamped: near the border they lie in the padding. */
-function cubicTaps(n: number, m: number): Taps {
-  const rows = new Int32Array(4 * m);
-  const weights = new Float64Array(4 * m);
-  samplePoints(n, m).forEach((point, k) => {
-    const y = point + splinePadding;
+function cubicTaps(section: Section): Taps {
+  const points = pointsOf(section);
+  const rows = new Int32Array(4 * points.length);
+  const weights = new Float64Array(4 * points.length);
+  points.forEach((point, k) => {
+    const y = point - section.first + splinePadding;
     const low = Math.floor(y);
     const t = y - low;
     const u = 1 - t;
@@ -237,23 +317,38 @@ function cubicTaps(n: number, m: number): Taps {
 
 // --- passes ---
 
-/** The axes that change, one after the other: those that shrink first, so that what lies between is small. */
-function alongEachAxis<T extends FloatData>(data: T, shape: Vector3, newShape: Vector3, order: 0 | 1 | 3): T {
-  const ratio = (axis: number) => newShape[axis] / shape[axis];
+/**
+ * Those of the axes that change, one after the other: first those that shrink, so that what lies between is small.
+ * @returns the data, and their shape
+ */
+function alongEachAxis<T extends FloatData>(
+  data: T,
+  held: Vector3,
+  sections: readonly Section[],
+  order: 0 | 1 | 3,
+  which: readonly number[],
+): [T, Vector3] {
+  const ratio = (axis: number) => sections[axis].m / sections[axis].n;
   let out = data;
-  let now = shape;
-  for (const axis of [0, 1, 2].filter((axis) => ratio(axis) !== 1).sort((a, b) => ratio(a) - ratio(b))) {
-    out = resizeAxis(out, now, axis, newShape[axis], order);
-    now = now.map((length, other) => (other === axis ? newShape[axis] : length)) as unknown as Vector3;
+  let now = held;
+  for (const axis of which.filter((axis) => !isWhole(sections[axis])).sort((a, b) => ratio(a) - ratio(b))) {
+    out = resizeAxis(out, now, axis, sections[axis], order);
+    now = withLength(now, axis, sections[axis].to - sections[axis].from);
   }
-  return out;
+  return [out, now];
 }
 
-/** One axis of length n to length m; the other two stay. */
-function resizeAxis<T extends FloatData>(data: T, shape: Vector3, axis: number, m: number, order: 0 | 1 | 3): T {
+function withLength(shape: Vector3, axis: number, length: number): Vector3 {
+  return shape.map((old, other) => (other === axis ? length : old)) as unknown as Vector3;
+}
+
+/** One axis, or a stretch of it; the other two stay. */
+function resizeAxis<T extends FloatData>(data: T, shape: Vector3, axis: number, section: Section, order: 0 | 1 | 3): T {
   const n = shape[axis];
+  const m = section.to - section.from;
   if (order === 0) {
-    return nearest(data, shape, shape.map((length, other) => (other === axis ? m : length)) as unknown as Vector3);
+    const sections = wholeSections(shape, shape).map((other, index) => (index === axis ? section : other));
+    return nearest(data, shape, sections);
   }
   const outer = axis === 0 ? 1 : axis === 1 ? shape[0] : 1;
   const columns = (shape[0] * shape[1] * shape[2]) / (outer * n);
@@ -261,7 +356,7 @@ function resizeAxis<T extends FloatData>(data: T, shape: Vector3, axis: number, 
   const contiguous = axis !== 2;
   const [step, columnStep, newStep, newColumnStep] = contiguous ? [columns, 1, columns, 1] : [1, n, 1, m];
 
-  const taps = order === 1 ? linearTaps(n, m) : cubicTaps(n, m);
+  const taps = order === 1 ? linearTaps(section) : cubicTaps(section);
   const padding = order === 3 ? splinePadding : 0;
   const length = n + 2 * padding;
   // A block of columns should stay in the processor's cache, and be wide enough for the loops over it to pay.
@@ -354,9 +449,9 @@ function readRows(
 }
 
 /** Order 0 on all axes at once. */
-function nearest<T extends VoxelData>(data: T, shape: Vector3, newShape: Vector3): T {
-  const [zs, ys, xs] = shape.map((n, axis) => nearestIndices(n, newShape[axis]));
-  const out = emptyLike(data, newShape[0] * newShape[1] * newShape[2]);
+function nearest<T extends VoxelData>(data: T, shape: Vector3, sections: readonly Section[]): T {
+  const [zs, ys, xs] = sections.map(nearestIndices);
+  const out = emptyLike(data, zs.length * ys.length * xs.length);
   let to = 0;
   for (const z of zs) {
     for (const y of ys) {
@@ -365,6 +460,10 @@ function nearest<T extends VoxelData>(data: T, shape: Vector3, newShape: Vector3
     }
   }
   return out;
+}
+
+function nearestLabels<T extends VoxelData>(data: T, shape: Vector3, newShape: Vector3): T {
+  return nearest(data, shape, wholeSections(shape, newShape));
 }
 
 /**
@@ -377,7 +476,7 @@ function voteLinear<T extends VoxelData>(
   newShape: Vector3,
   enough = (weight: number) => weight >= 0.5,
 ): T {
-  const [zs, ys, xs] = shape.map((n, axis) => linearTaps(n, newShape[axis]));
+  const [zs, ys, xs] = wholeSections(shape, newShape).map(linearTaps);
   const out = emptyLike(data, newShape[0] * newShape[1] * newShape[2]);
   const near = new Float64Array(8);
   const weights = new Float64Array(8);
