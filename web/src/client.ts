@@ -1,0 +1,102 @@
+/**
+ * The page's end of the worker: questions as promises, progress, cancelling. A worker that is deep in the network hears
+ * nothing until a tile is done; one that does not answer a cancel in time is ended, and the next question finds a new
+ * one with the same scan and model.
+ */
+import type { Progress } from '../../src/index.ts';
+import type { FailureKind, FromWorker, Kind, Question, Questions, ToWorker } from './protocol.ts';
+
+/** How long a worker may take to answer a cancel. */
+const patienceMs = 1000;
+
+export class Failure extends Error {
+  override readonly name = 'Failure';
+  readonly kind: FailureKind;
+  constructor(kind: FailureKind, message: string) {
+    super(message);
+    this.kind = kind;
+  }
+}
+
+export interface AskOptions {
+  readonly onProgress?: (progress: Progress) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** @throws Failure */
+export type Ask = <K extends Kind>(
+  kind: K,
+  asked: Questions[K]['asks'],
+  options?: AskOptions,
+) => Promise<Questions[K]['answer']>;
+
+interface Waiting {
+  resolve(answer: Questions[Kind]['answer']): void;
+  reject(failure: Failure): void;
+  onProgress?: (progress: Progress) => void;
+}
+
+export function startClient(): Ask {
+  let worker: Worker | undefined;
+  let lastId = 0;
+  const waiting = new Map<number, Waiting>();
+  /** The last scan and model that were read: what a new worker must be told first. */
+  const held = new Map<Kind, Question>();
+
+  const end = (failure: Failure) => {
+    worker?.terminate();
+    worker = undefined;
+    for (const each of waiting.values()) each.reject(failure);
+    waiting.clear();
+  };
+
+  const post = (message: ToWorker) => {
+    if (!worker) {
+      worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
+      worker.addEventListener('message', ({ data }: MessageEvent<FromWorker>) => hear(data));
+      worker.addEventListener('error', (event) => {
+        event.preventDefault();
+        end(new Failure('bug', event.message || 'the worker could not be started'));
+      });
+      for (const question of held.values()) worker.postMessage(question);
+    }
+    worker.postMessage(message);
+  };
+
+  const hear = (message: FromWorker) => {
+    // None waits for what a new worker was told to read again.
+    const each = waiting.get(message.id);
+    if (!each) return;
+    if ('progress' in message) {
+      each.onProgress?.(message.progress);
+      return;
+    }
+    waiting.delete(message.id);
+    if ('answer' in message) each.resolve(message.answer);
+    else each.reject(new Failure(message.failure.kind, message.failure.message));
+  };
+
+  return async (kind, asked, { onProgress, signal } = {}) => {
+    lastId += 1;
+    const id = lastId;
+    const question = { id, kind, ...asked } as Question;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const cancel = () => {
+      post({ kind: 'cancel', id });
+      timer = setTimeout(() => end(new Failure('cancelled', 'the run was cancelled')), patienceMs);
+    };
+    try {
+      if (kind === 'scan' || kind === 'model') held.delete(kind);
+      const answer = await new Promise<Questions[Kind]['answer']>((resolve, reject) => {
+        waiting.set(id, { resolve, reject, onProgress });
+        signal?.addEventListener('abort', cancel);
+        post(question);
+      });
+      if (kind === 'scan' || kind === 'model') held.set(kind, question);
+      return answer as Questions[typeof kind]['answer'];
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', cancel);
+    }
+  };
+}
