@@ -299,6 +299,9 @@ describe('a drawn header', () => {
     expect(header.pixels).toEqual({
       offset: drawnSlice({ spacing: '0.7\\0.5', thickness: '3', intercept: '-1024' }).length - 12,
       length: 12,
+      stored: 'integers',
+      words: true,
+      frameTable: undefined,
     });
   });
 

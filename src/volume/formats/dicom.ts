@@ -40,6 +40,8 @@ export interface DicomHeader {
   readonly photometric: string;
   readonly bitsAllocated: number | undefined;
   readonly bitsStored: number | undefined;
+  /** Bit that holds the most significant one of a stored value, 0 the least. */
+  readonly highBit: number | undefined;
   /** Pixel representation: stored values are in two's complement. */
   readonly signed: boolean;
   /** 0 where the file says nothing. */
@@ -52,20 +54,33 @@ export interface DicomHeader {
   readonly frames: readonly DicomFrame[];
   /** How many frames the file describes one by one, which should be `numberOfFrames`; undefined when it describes none. */
   readonly describedFrames: number | undefined;
-  /** Where the value of the pixel data begins (in a deflated data set: when inflated); length undefined when compressed. */
-  readonly pixels: { readonly offset: number; readonly length: number | undefined } | undefined;
+  /** Stored values become intensities by a table (Modality LUT, PS3.3 C.11.1), not by slope and intercept. */
+  readonly intensityTable: boolean;
+  readonly pixels: DicomPixels | undefined;
+}
+
+interface DicomPixels {
+  /** Where their value begins: in the file, or in the inflated data set of a deflated one (`dataSetBytes`). */
+  readonly offset: number;
+  /** Bytes; undefined when compressed. */
+  readonly length: number | undefined;
+  readonly stored: 'integers' | 'float32' | 'float64';
+  /** Stored as words of 16 bits, which matters to pixels of 8 bits in big endian. */
+  readonly words: boolean;
+  /** Extended offset table (PS3.3, C.7.6.3.1.8): where each compressed frame begins after the first item, and its bytes. */
+  readonly frameTable: readonly { readonly offset: number; readonly length: number }[] | undefined;
 }
 
 const implicitLittleEndian = '1.2.840.10008.1.2';
 const deflatedExplicitLittleEndian = '1.2.840.10008.1.2.1.99';
-const explicitBigEndian = '1.2.840.10008.1.2.2';
+export const explicitBigEndian = '1.2.840.10008.1.2.2';
 /** Transfer syntaxes whose pixels lie in the file one after the other. */
-const uncompressed = [
+const uncompressed: readonly string[] = [
   implicitLittleEndian,
   '1.2.840.10008.1.2.1',
   deflatedExplicitLittleEndian,
   explicitBigEndian,
-] as const;
+];
 
 /** PS3.5, section 10 and annex A. */
 const transferSyntaxNames: Readonly<Record<string, string>> = {
@@ -88,7 +103,13 @@ const transferSyntaxNames: Readonly<Record<string, string>> = {
   '1.2.840.10008.1.2.4.203': 'HTJ2K',
 };
 
-const pixelData = 'x7fe00010';
+/** Pixels as numbers of 32 and 64 bits, and as integers (PS3.3, C.7.6.24, C.7.6.25, C.7.6.3). */
+const pixelElements: Readonly<Record<string, DicomPixels['stored']>> = {
+  x7fe00008: 'float32',
+  x7fe00009: 'float64',
+  x7fe00010: 'integers',
+};
+const firstPixelElement = 'x7fe00008';
 const undefinedLength = 0xffffffff;
 
 /** True for a file with DICOM's preamble of 128 bytes and the letters after it (PS3.10, section 7.1). */
@@ -119,6 +140,27 @@ export function readDicomHeader(bytes: Uint8Array, name: string, fileLength = by
   }
 }
 
+/** Pixels that are compressed lie in items, one or more for a frame (PS3.5, annex A.4). */
+export function isCompressed(header: DicomHeader): boolean {
+  return !uncompressed.includes(header.transferSyntax);
+}
+
+/**
+ * The bytes that the header's `pixels.offset` counts in: the inflated data set of a deflated file, else the file as it is.
+ * @throws InputError when the deflated data are damaged
+ */
+export function dataSetBytes(bytes: Uint8Array, name: string): Uint8Array {
+  const { transferSyntax, end } = readFileGroup(bytes, name);
+  if (transferSyntax !== deflatedExplicitLittleEndian) return bytes;
+  const inflated = inflateStart(bytes.subarray(end), true, name);
+  if (!inflated.complete) {
+    throw new InputError(
+      `${name} is cut off, or inflates to more than ${inflatedLimit} bytes; copy it again, or export it in another transfer syntax.`,
+    );
+  }
+  return inflated.bytes;
+}
+
 /** Everything before the pixels, as the library's data set. */
 interface DataSetStart {
   readonly set: dicomParser.DataSet;
@@ -137,8 +179,9 @@ const { DataSet } = dicomParser as unknown as {
   ) => dicomParser.DataSet;
 };
 
-function readUntilPixels(bytes: Uint8Array, name: string, fileLength: number): DataSetStart {
-  const { littleEndianByteArrayParser: little, bigEndianByteArrayParser: big, ByteStream } = dicomParser;
+const { littleEndianByteArrayParser: little, bigEndianByteArrayParser: big, ByteStream } = dicomParser;
+
+function readFileGroup(bytes: Uint8Array, name: string): { transferSyntax: string; end: number } {
   // The file's own group is always explicit little endian (PS3.10, section 7.1).
   const metaStream = new ByteStream(little, bytes, 132);
   const meta = new DataSet(
@@ -156,7 +199,12 @@ function readUntilPixels(bytes: Uint8Array, name: string, fileLength: number): D
     throw new InputError(`${name} is a DICOM directory, an index of other files without an image; give those files.`);
   }
 
-  let [content, from, length] = [bytes, metaStream.position, fileLength as number | undefined];
+  return { transferSyntax, end: metaStream.position };
+}
+
+function readUntilPixels(bytes: Uint8Array, name: string, fileLength: number): DataSetStart {
+  const { transferSyntax, end } = readFileGroup(bytes, name);
+  let [content, from, length] = [bytes, end, fileLength as number | undefined];
   if (transferSyntax === deflatedExplicitLittleEndian) {
     const inflated = inflateStart(bytes.subarray(from), bytes.length === fileLength, name);
     [content, from, length] = [inflated.bytes, 0, inflated.complete ? inflated.bytes.length : undefined];
@@ -167,24 +215,40 @@ function readUntilPixels(bytes: Uint8Array, name: string, fileLength: number): D
   const set = new DataSet(
     parser,
     content,
-    readElements(stream, explicit, (tag) => tag < pixelData),
+    readElements(stream, explicit, (tag) => tag < firstPixelElement),
   );
   if (stream.position === content.length) {
     if (length !== content.length) throw new RangeError('the bytes given end before the pixels');
     return { set, transferSyntax, pixels: undefined, present: undefined };
   }
+  const pixelTag = dicomParser.readTag(new ByteStream(parser, content, stream.position));
   const element = explicit
-    ? dicomParser.readDicomElementExplicit(stream, [], pixelData)
-    : dicomParser.readDicomElementImplicit(stream, pixelData);
+    ? dicomParser.readDicomElementExplicit(stream, [], pixelTag)
+    : dicomParser.readDicomElementImplicit(stream, pixelTag);
+  const stored = pixelElements[element.tag];
   return {
     set,
     transferSyntax,
-    pixels:
-      element.tag === pixelData
-        ? { offset: element.dataOffset, length: element.length === undefinedLength ? undefined : element.length }
-        : undefined,
+    pixels: stored && {
+      offset: element.dataOffset,
+      length: element.length === undefinedLength ? undefined : element.length,
+      stored,
+      words: element.vr !== 'OB',
+      frameTable: frameTableOf(set),
+    },
     present: length === undefined ? undefined : length - element.dataOffset,
   };
+}
+
+/** Undefined when there is none; a table whose two halves do not match is none. */
+function frameTableOf(set: dicomParser.DataSet): DicomPixels['frameTable'] {
+  const [offsets, lengths] = ['x7fe00001', 'x7fe00002'].map((tag) => set.elements[tag]);
+  if (!offsets || !lengths || offsets.length !== lengths.length || offsets.length % 8 !== 0) return undefined;
+  const view = new DataView(set.byteArray.buffer, set.byteArray.byteOffset);
+  return Array.from({ length: offsets.length / 8 }, (_, i) => ({
+    offset: Number(view.getBigUint64(offsets.dataOffset + 8 * i, true)),
+    length: Number(view.getBigUint64(lengths.dataOffset + 8 * i, true)),
+  }));
 }
 
 /**
@@ -283,7 +347,9 @@ function headerOf({ set, transferSyntax, pixels, present }: DataSetStart, name: 
     photometric: code(set, 'x00280004') ?? 'unknown',
     bitsAllocated: set.uint16('x00280100'),
     bitsStored: set.uint16('x00280101'),
+    highBit: set.uint16('x00280102'),
     signed: set.uint16('x00280103') === 1,
+    intensityTable: items(set, 'x00283000').length > 0,
     gantryTiltDegrees: numbers(set, 'x00181120')?.[0] ?? 0,
     numberOfFrames,
     frames,
@@ -353,8 +419,7 @@ function checkPixels(header: DicomHeader, present: number | undefined, name: str
     );
   }
   // A compressed frame takes an item of eight bytes at least. Of color images only the reader of their pixels knows the size.
-  const compressed = !uncompressed.some((syntax) => syntax === header.transferSyntax);
-  const needed = compressed
+  const needed = isCompressed(header)
     ? 8 * numberOfFrames
     : samplesPerPixel === 1
       ? Math.ceil((rows * columns * numberOfFrames * bitsAllocated) / 8)
@@ -472,6 +537,13 @@ function describeSeries(group: readonly DicomFile[]): DicomSeries {
   }
   if (header.modality in notScans) faults.push(notScans[header.modality]);
   if (header.samplesPerPixel > 1) faults.push(`a color image, ${header.samplesPerPixel} samples a pixel`);
+  if (files.some((file) => file.header.photometric === 'PALETTE COLOR')) faults.push('a color image, from a palette');
+  if (files.some((file) => file.header.intensityTable)) {
+    faults.push('its intensities come from a table (Modality LUT), which is not read');
+  }
+  if (new Set(files.map((file) => file.header.photometric === 'MONOCHROME1')).size > 1) {
+    faults.push('its files differ in whether small values are bright (MONOCHROME1)');
+  }
   const described = files.find(
     ({ header: { describedFrames = 0, numberOfFrames } }) => describedFrames > numberOfFrames,
   )?.header;
