@@ -1,79 +1,46 @@
 /**
- * The DICOM series in a folder: every file in it, and one level of folders below, by its header. Reads of each file the
- * beginning, as far as its header goes.
+ * The DICOM series in a folder: every file in it, and one level of folders below, by its header. What a series is, is
+ * formats/dicomSeries.ts's to say; here are the files, as a disk has them.
  */
-import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../errors.ts';
 import { imageEnding } from '../volume/files.node.ts';
-import { type DicomFile, type DicomHeader, isDicom, readDicomHeader, seriesOf } from '../volume/formats/dicom.ts';
-
-export interface ListedSeries {
-  /** 1, 2, ... in this listing. */
-  readonly number: number;
-  readonly modality: string;
-  readonly files: number;
-  readonly columns: number;
-  readonly rows: number;
-  readonly slices: number;
-  /** Along x, y, z; undefined where positions are missing. */
-  readonly spacingMm: readonly [number, number, number] | undefined;
-  readonly transferSyntax: string;
-  readonly notes: readonly string[];
-}
-
-interface Skipped {
-  readonly file: string;
-  readonly reason: string;
-}
+import { type DicomListing, listDicomSeries, notDicom, type SkippedFile } from '../volume/formats/dicomSeries.ts';
+import type { ImageFile } from '../volume/formats/image.ts';
 
 /** @throws InputError when the folder cannot be read, or there is no DICOM file: saying what there is and what to do */
-export function readDicomFolder(folder: string): { series: ListedSeries[]; skipped: Skipped[] } {
+export async function readDicomFolder(folder: string): Promise<DicomListing> {
   const { files, deeper, skipped } = filesIn(folder);
-  const found: DicomFile[] = [];
-  let damaged: Skipped | undefined;
-  for (const file of files) {
-    try {
-      const header = headerOf(join(folder, file));
-      if (header) found.push({ file, header });
-      else skipped.push({ file, reason: 'no DICOM file' });
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      const reason = error.message.replace(/\.$/, '');
-      skipped.push({ file, reason });
-      damaged ??= { file, reason };
-    }
-  }
-  if (found.length === 0) throw nothingIn(folder, files, deeper, damaged);
-  const series = seriesOf(found).map(
-    (one, index): ListedSeries => ({
-      number: index + 1,
-      modality: one.modality,
-      files: one.files.length,
-      columns: one.size[0],
-      rows: one.size[1],
-      slices: one.size[2],
-      spacingMm: one.spacing,
-      transferSyntax: one.transferSyntax,
-      notes: one.notes,
-    }),
+  const listing = await listDicomSeries(files);
+  if (listing.series.length > 0) return { series: listing.series, skipped: [...skipped, ...listing.skipped] };
+  throw nothingIn(
+    folder,
+    files.map(({ name }) => name),
+    deeper,
+    listing.skipped.find(({ reason }) => reason !== notDicom),
   );
-  return { series, skipped };
 }
 
 /** Files in the folder and in the folders in it, in the order of names; `deeper` counts folders below those. */
-function filesIn(folder: string) {
-  const files: string[] = [];
-  const skipped: Skipped[] = [];
+export function filesIn(folder: string): {
+  readonly files: readonly ImageFile[];
+  readonly deeper: number;
+  /** Folders that cannot be read. */
+  readonly skipped: readonly SkippedFile[];
+} {
+  const files: ImageFile[] = [];
+  const skipped: SkippedFile[] = [];
   let deeper = 0;
   for (const name of namesIn(folder, `The folder ${folder}`)) {
     const kind = kindOf(join(folder, name));
-    if (kind === 'file') files.push(name);
+    if (kind === 'file') files.push(imageFile(folder, name));
     if (kind !== 'folder') continue;
     try {
       for (const inner of namesIn(join(folder, name), 'it')) {
         const innerKind = kindOf(join(folder, name, inner));
-        if (innerKind === 'file') files.push(join(name, inner));
+        if (innerKind === 'file') files.push(imageFile(folder, `${name}/${inner}`));
         if (innerKind === 'folder') deeper += 1;
       }
     } catch (error) {
@@ -103,49 +70,44 @@ function kindOf(path: string): 'file' | 'folder' | undefined {
   }
 }
 
-/** Bytes read at first: the header of a plain slice, and its pixels only when they are few. */
-const firstBytes = 1 << 16;
-/** Enhanced images describe thousands of frames in some 10 MB. */
-const mostBytes = 1 << 28;
-
-/** Undefined when the file is no DICOM file. Messages call it "it", because its name stands beside them. */
-function headerOf(path: string): DicomHeader | undefined {
-  let file: number;
-  try {
-    file = openSync(path, 'r');
-  } catch (error) {
-    throw unreadable(error, 'it');
-  }
-  try {
-    const { size } = fstatSync(file);
-    for (let wanted = firstBytes; ; wanted *= 16) {
-      const bytes = readStart(file, Math.min(wanted, size));
-      if (!isDicom(bytes)) return undefined;
+/** The file read in its own time; what it is called in messages is its name within the folder. */
+function imageFile(folder: string, name: string): ImageFile {
+  const path = join(folder, name);
+  return {
+    name,
+    // Of a link that leads nowhere there is no size; reading it will say why.
+    size: sizeOf(path),
+    async read(length = Number.POSITIVE_INFINITY) {
+      let file: FileHandle;
       try {
-        return readDicomHeader(bytes, 'it', size);
+        file = await open(path, 'r');
       } catch (error) {
-        // The header may only go on behind the bytes read.
-        if (!(error instanceof InputError) || bytes.length === size || wanted >= mostBytes) throw error;
+        throw unreadable(error, name);
       }
-    }
-  } finally {
-    closeSync(file);
-  }
+      try {
+        const bytes = new Uint8Array(Math.min(length, (await file.stat()).size));
+        let filled = 0;
+        while (filled < bytes.length) {
+          const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, filled);
+          if (bytesRead === 0) break;
+          filled += bytesRead;
+        }
+        return bytes.subarray(0, filled);
+      } catch (error) {
+        throw unreadable(error, name);
+      } finally {
+        await file.close();
+      }
+    },
+  };
 }
 
-function readStart(file: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  let filled = 0;
+function sizeOf(path: string): number {
   try {
-    while (filled < length) {
-      const count = readSync(file, bytes, filled, length - filled, filled);
-      if (count === 0) break;
-      filled += count;
-    }
-  } catch (error) {
-    throw unreadable(error, 'it');
+    return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  } catch {
+    return 0;
   }
-  return bytes.subarray(0, filled);
 }
 
 function unreadable(cause: unknown, called: string): InputError {
@@ -154,7 +116,12 @@ function unreadable(cause: unknown, called: string): InputError {
   return new InputError(`${called} cannot be read (${why}).`, { cause });
 }
 
-function nothingIn(folder: string, files: readonly string[], deeper: number, damaged: Skipped | undefined): InputError {
+function nothingIn(
+  folder: string,
+  files: readonly string[],
+  deeper: number,
+  damaged: SkippedFile | undefined,
+): InputError {
   const images = files.filter((file) => imageEnding(file) !== undefined).length;
   const held = `${folder} holds no DICOM file that can be read and no model bundle among its ${count(files.length, 'file')}`;
   if (damaged) return new InputError(`${held}; of ${damaged.file}: ${damaged.reason}.`);

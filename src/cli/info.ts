@@ -232,7 +232,7 @@ async function imageInfo(path: string): Promise<Shown> {
 
 async function dicomInfo(folder: string): Promise<Shown> {
   const { readDicomFolder } = await import('./dicomFolder.node.ts');
-  const { series, skipped } = readDicomFolder(folder);
+  const { series, skipped } = await readDicomFolder(folder);
   return {
     json: { series, skipped },
     print(terminal) {

@@ -29,6 +29,9 @@ export interface SkippedFile {
   readonly reason: string;
 }
 
+/** The reason of a file that is skipped because it is something else. */
+export const notDicom = 'no DICOM file';
+
 export interface DicomListing {
   readonly series: readonly ListedSeries[];
   /** What is no DICOM file, or a damaged one, in the order of names. */
@@ -109,10 +112,13 @@ async function readHeaders(files: readonly ImageFile[]): Promise<Found> {
     try {
       const header = await headerOf(file);
       if (header) sources.set({ file: file.name, header }, file);
-      else skipped.push({ file: file.name, reason: 'no DICOM file' });
+      else skipped.push({ file: file.name, reason: notDicom });
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
-      const one = { file: file.name, reason: error.message.replace(/\.$/, '') };
+      const sentence = error.message.replace(/\.$/, '');
+      // The file's name stands beside it.
+      const named = sentence.startsWith(`${file.name} `);
+      const one = { file: file.name, reason: named ? `it${sentence.slice(file.name.length)}` : sentence };
       skipped.push(one);
       damaged.push(one);
     }
