@@ -86,7 +86,6 @@ export function startClient(): Ask {
       timer = setTimeout(() => end(new Failure('cancelled', 'the run was cancelled')), patienceMs);
     };
     try {
-      if (kind === 'scan' || kind === 'model') held.delete(kind);
       const answer = await new Promise<Questions[Kind]['answer']>((resolve, reject) => {
         waiting.set(id, { resolve, reject, onProgress });
         signal?.addEventListener('abort', cancel);

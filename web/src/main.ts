@@ -7,79 +7,67 @@ import type { Progress } from '../../src/index.ts';
 import { labelColor } from '../../src/volume/index.ts';
 import { imageEndings } from '../../src/volume/read.ts';
 import { Failure, startClient } from './client.ts';
+import { button, element, fill, input, make, note, select, show, text } from './elements.ts';
 import { baseName, chosenFiles, droppedFiles, type Given, imagesOf, scanName, sortFiles } from './files.ts';
 import type { GivenFile, LoadedModel, Scan, Segmented } from './protocol.ts';
 import { exampleScan, shippedModel } from './shipped.ts';
 import { openViewer, type Position, type Viewer } from './viewer.ts';
 import { by, duration, listed, memory, milliliters, progressText } from './wording.ts';
 
-/** @throws Error when the page has no such element, or another kind of it */
-function element<T extends HTMLElement>(id: string, type: new () => T): T {
-  const found = document.getElementById(id);
-  if (!(found instanceof type)) throw new Error(`the page has no ${type.name} #${id}`);
-  return found;
-}
-
-const text = (id: string, words: string) => {
-  const found = element(id, HTMLElement);
-  found.textContent = words;
-  return found;
-};
-const show = (id: string, visible: boolean) => {
-  element(id, HTMLElement).hidden = !visible;
-};
-const button = (id: string) => element(id, HTMLButtonElement);
-const range = (id: string) => element(id, HTMLInputElement);
-const select = (id: string) => element(id, HTMLSelectElement);
-
-/** Says it to screen readers; the words on the page say it to the others. */
-const announce = (words: string) => text('status', words);
-
-function make<K extends keyof HTMLElementTagNameMap>(
-  name: K,
-  properties: Partial<HTMLElementTagNameMap[K]> = {},
-  ...children: (Node | string)[]
-): HTMLElementTagNameMap[K] {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
+const axes = [0, 1, 2] as const;
 
 // --- what the page holds ---
 
 const ask = startClient();
-let viewer: Promise<Viewer> | undefined;
+let viewer: Promise<Viewer | undefined> | undefined;
 /** The files of the scan, in the order of its channels. */
 let scanFiles: readonly GivenFile[] = [];
 let scan: Scan | undefined;
 let model: LoadedModel | undefined;
-let ownModel = false;
+let modelIsShipped = false;
+let reading = false;
 let running: AbortController | undefined;
 let maskUrl: string | undefined;
-/** Counts starts over, so that an answer for what is gone is not shown. */
+/** Counts the times of starting over, so that an answer for what is gone is not shown. */
 let visit = 0;
 
-// --- failures ---
+// --- words ---
 
-function fail(title: string, error: unknown): void {
-  if (error instanceof Failure && error.kind === 'cancelled') return;
+/** Says it to screen readers; the words on the page say it to the others. */
+const announce = (words: string) => text('status', words);
+
+function fail(title: string, error: unknown, advice = ''): void {
   const mendable = error instanceof InputError || (error instanceof Failure && error.kind !== 'bug');
   const message = error instanceof Error ? error.message : String(error);
   text('failure-title', title);
   text(
     'failure-text',
-    mendable ? message : `This is a fault of the page, not of your files: ${message}. Reload it and try again.`,
+    mendable ? `${message} ${advice}` : `This is a fault of the page, not of your files: ${message}. Reload it.`,
   );
   show('failure', true);
   element('failure', HTMLElement).scrollIntoView({ block: 'nearest' });
+}
+
+function showNotices(id: string, notices: readonly string[]): void {
+  fill(
+    id,
+    notices.map((notice) => make('li', {}, notice)),
+  );
+}
+
+function chip(label: number): HTMLElement {
+  const made = make('span', { className: 'chip' });
+  made.style.background = `rgb(${labelColor(label).join(' ')})`;
+  return made;
 }
 
 // --- files in ---
 
 async function take(files: readonly GivenFile[]): Promise<void> {
   show('failure', false);
-  if (running) {
-    fail('A run is going on', new InputError('Cancel it before you give other files.'));
+  if (running || reading) {
+    const wait = running ? 'Cancel the run, or wait for it.' : 'Wait until the last scan is read.';
+    fail('These files were not taken', new InputError(wait));
     return;
   }
   let given: Given;
@@ -91,85 +79,90 @@ async function take(files: readonly GivenFile[]): Promise<void> {
   }
   if (given.model) {
     const { manifest, weights } = given.model;
-    await takeModel({ manifest: manifest.bytes, weights: weights.bytes, name: modelName(manifest) }, true);
+    const name = manifest.path.split('/').at(-2) ?? 'the model';
+    await takeModel({ manifest: manifest.bytes, weights: weights.bytes, name }, false);
   }
   if (given.scan.length > 0) await takeScan(given.scan);
 }
 
-const modelName = ({ path }: GivenFile) => path.split('/').at(-2) ?? 'the model';
-
+/** Reads a scan; when that fails, the one before stays. */
 async function takeScan(files: readonly GivenFile[]): Promise<void> {
   const here = visit;
-  scanFiles = files;
-  scan = undefined;
-  clearResult();
-  openBench();
-  text('stage-title', scanName(files));
-  text('scan-facts', '');
-  text('frame-note', 'Reading the scan').hidden = false;
+  show('start', false);
+  show('bench', true);
+  if (!scan) text('stage-title', scanName(files));
+  note('frame-note', 'Reading the scan');
   announce('Reading the scan');
-  if (!model && !ownModel) void takeShippedModel();
+  if (!model) void takeShippedModel();
   try {
-    await readScan();
+    await readScan(files);
     if (here !== visit) return;
     element('stage-title', HTMLElement).focus({ preventScroll: true });
     announce(`The scan is read: ${element('scan-facts', HTMLElement).textContent}`);
   } catch (error) {
     if (here !== visit) return;
-    fail(`${listed(files.slice(0, 3).map(({ path }) => baseName(path)))} could not be read`, error);
-    startOver();
+    const names = files.slice(0, 3).map(({ path }) => baseName(path));
+    const more = files.length > names.length ? [`${files.length - names.length} more`] : [];
+    const advice =
+      files.length > 1 ? 'To give the files of several channels, load the model that takes them first.' : '';
+    fail(`${listed([...names, ...more])} could not be read`, error, advice);
+    if (scan) note('frame-note', '');
+    else startOver();
   }
 }
 
-/** Reads the scan's files as the model's channels want them. @throws Failure */
-async function readScan(): Promise<void> {
+/** Reads files as the model's channels want them, and shows the scan. @throws Failure */
+async function readScan(files: readonly GivenFile[]): Promise<void> {
   const here = visit;
-  const [read, view] = await Promise.all([
-    ask('scan', { images: imagesOf(scanFiles, model?.channels.length ?? 1) }),
-    openedViewer(),
-  ]);
-  if (here !== visit) return;
-  scan = read;
-  const counts = await view.showScan(read.picture);
-  for (const axis of [0, 1, 2] as const) range(`slice-${axis}`).max = String(counts[axis] - 1);
-  const channels = read.channels > 1 ? `, ${read.channels} channels` : '';
-  text('scan-facts', `${by(read.size)} voxels of ${by(read.spacing)} mm${channels}`);
-  show('frame-note', false);
-  showNotices('scan-notices', read.notices);
+  reading = true;
+  try {
+    const read = await ask('scan', { images: imagesOf(files, model?.channels.length ?? 1) });
+    const view = await openedViewer();
+    if (here !== visit) return;
+    clearResult();
+    scan = read;
+    scanFiles = files;
+    await view?.showScan(read.picture);
+    const channels = read.channels > 1 ? `, ${read.channels} channels` : '';
+    text('stage-title', scanName(files));
+    text('scan-facts', `${by(read.size)} voxels of ${by(read.spacing)} mm${channels}`);
+    showNotices('scan-notices', read.notices);
+    note('frame-note', view ? '' : 'The scan cannot be shown: this browser has no WebGL 2 here. It can be segmented.');
+  } finally {
+    reading = false;
+  }
   await refresh();
 }
 
-function openedViewer(): Promise<Viewer> {
+function openedViewer(): Promise<Viewer | undefined> {
   viewer ??= openViewer(element('canvas', HTMLCanvasElement), showPosition);
   return viewer;
 }
 
 async function takeShippedModel(): Promise<void> {
   try {
-    await takeModel(await shippedModel(), false);
+    await takeModel(await shippedModel(), true);
   } catch (error) {
     fail('The shipped model could not be loaded', error);
-    text('model-name', 'No model');
   }
 }
 
-async function takeModel(files: { manifest: Blob; weights: Blob; name: string }, own: boolean): Promise<void> {
+/** Loads a model; when that fails, the one before stays. */
+async function takeModel(files: { manifest: Blob; weights: Blob; name: string }, isShipped: boolean): Promise<void> {
   const channelsBefore = model?.channels.length ?? 1;
-  model = undefined;
-  ownModel = own;
-  clearResult();
   text('model-name', 'Loading the model');
   try {
     model = await ask('model', files);
+    modelIsShipped = isShipped;
+    clearResult();
   } catch (error) {
     fail(`The model ${files.name} could not be loaded`, error);
-    text('model-name', 'No model');
   }
   showModel();
   // Another number of channels may make several images of the same files, or one of several.
   if (scan && model && model.channels.length !== channelsBefore && scanFiles.length > 1) {
     try {
-      await readScan();
+      await readScan(scanFiles);
     } catch (error) {
       fail('The scan does not fit the model', error);
     }
@@ -177,35 +170,32 @@ async function takeModel(files: { manifest: Blob; weights: Blob; name: string },
   await refresh();
 }
 
+function showModel(): void {
+  text('model-name', model?.name ?? 'None');
+  text('model-description', model?.description ?? 'Load one to go on.');
+  fill(
+    'model-labels',
+    (model?.labels ?? []).map(({ value, name }) => make('li', {}, chip(value), name)),
+  );
+  show('shipped-model', !modelIsShipped);
+  element('other-model', HTMLDetailsElement).open = !model;
+  note(
+    'start-model',
+    model && !modelIsShipped ? `The model ${model.name} is loaded; it takes ${channelsOf(model)}.` : '',
+  );
+}
+
+function channelsOf({ channels }: LoadedModel): string {
+  const names = listed(channels.map(({ name }) => name));
+  return channels.length === 1 ? `one channel (${names})` : `${channels.length} channels (${names})`;
+}
+
 // --- the bench ---
 
-function openBench(): void {
-  show('start', false);
-  show('bench', true);
-}
-
-function showModel(): void {
-  text('model-name', model?.name ?? 'No model');
-  text('model-description', model?.description ?? 'Choose another one.');
-  element('model-labels', HTMLElement).replaceChildren(
-    ...(model?.labels ?? []).map(({ value, name }) => make('li', {}, chip(value), name)),
-  );
-  show('shipped-model', ownModel || !model);
-  element('other-model', HTMLDetailsElement).open = false;
-}
-
-function chip(label: number): HTMLElement {
-  const made = make('span', { className: 'chip' });
-  made.style.background = `rgb(${labelColor(label).join(' ')})`;
-  return made;
-}
-
-/** Why the scan and the model do not go together; undefined when they do. */
-function misfit(given: Scan, taken: LoadedModel): string | undefined {
-  if (given.channels === taken.channels.length) return undefined;
-  const names = listed(taken.channels.map(({ name }) => name));
-  const takes = taken.channels.length === 1 ? `one channel (${names})` : `${taken.channels.length} channels (${names})`;
-  return `The model takes ${takes} and the scan has ${given.channels}; give one file for each channel, all at once.`;
+/** Why the scan and the model do not go together; nothing when they do. */
+function misfit(given: Scan, taken: LoadedModel): string {
+  if (given.channels === taken.channels.length) return '';
+  return `The model takes ${channelsOf(taken)} and the scan has ${given.channels}; give one file for each channel, all at once.`;
 }
 
 /** What neither the files nor the network can tell, said before a run. */
@@ -213,28 +203,27 @@ function warning(given: Scan, taken: LoadedModel): string {
   // Air is at -1000 HU: a CT without any of it is rare, and one whose offset was lost is not.
   const [low] = given.range;
   if (taken.channels[0].isCt && low > -200) {
-    return `The model was trained on CT in Hounsfield units; the lowest value of this scan is ${Number(low.toFixed(1))}, so it may be none, or its offset may be lost.`;
+    return `This model was trained on CT in Hounsfield units. The lowest value of this scan is ${Number(low.toFixed(1))}: it may be no CT, or its offset may be lost.`;
   }
-  return 'A file does not say which body part and kind of scan it shows: only on what the model was trained for, as said above, does its mask mean anything.';
+  return 'No file says which body part it shows. On anything but what this model was trained for, its mask means nothing.';
 }
 
 /** Brings the panels up to date with scan and model. */
 async function refresh(): Promise<void> {
   const here = visit;
-  const problem = scan && model && misfit(scan, model);
-  button('run').disabled = !scan || !model || problem !== undefined;
-  text('model-warning', scan && model ? warning(scan, model) : '').hidden = !(scan && model);
+  const problem = scan && model ? misfit(scan, model) : '';
+  note('model-warning', scan && model ? warning(scan, model) : '');
+  note('misfit', problem);
+  text('memory', '');
   showChannels();
-  text('run-note', problem ?? '').classList.toggle('warning', problem !== undefined);
-  if (!scan || !model) return;
+  button('run').disabled = !scan || !model || problem !== '';
+  if (!scan || !model || problem) return;
   showSteps(model.step);
-  if (problem) return;
   try {
     const bytes = await ask('memory', { device: chosenDevice() });
     if (here !== visit || running) return;
-    // The 4 GiB that 32-bit WebAssembly can address hold the network; the scan's arrays lie outside.
-    const much = bytes > 4e9 ? '; that is more than most browsers give a page' : '';
-    text('run-note', `Needs about ${memory(bytes)} of memory${much}.`);
+    const much = bytes > 4e9 ? ', which is more than most browsers give a page' : '';
+    text('memory', `Needs about ${memory(bytes)} of memory${much}.`);
   } catch (error) {
     fail('The memory could not be estimated', error);
   }
@@ -242,11 +231,11 @@ async function refresh(): Promise<void> {
 
 /** Which file is which channel, to be seen and changed: nothing in the files says it. */
 function showChannels(): void {
-  const perFile = model !== undefined && imagesOf(scanFiles, model.channels.length).length > 1;
-  show('channels', perFile);
-  const names = perFile ? (model?.channels ?? []) : [];
-  element('channels', HTMLElement).replaceChildren(
-    ...names.map(({ name }, index) => {
+  const names = model && imagesOf(scanFiles, model.channels.length).length > 1 ? model.channels : [];
+  show('channels', names.length > 0);
+  fill(
+    'channels',
+    names.map(({ name }, index) => {
       const files = scanFiles.map(({ path }, file) =>
         make('option', { value: String(file), selected: file === index }, baseName(path)),
       );
@@ -259,76 +248,73 @@ function showChannels(): void {
 async function swapChannels(a: number, b: number): Promise<void> {
   const order = [...scanFiles];
   [order[a], order[b]] = [order[b], order[a]];
-  scanFiles = order;
-  clearResult();
   try {
-    await readScan();
+    await readScan(order);
   } catch (error) {
     fail('The scan could not be read again', error);
   }
 }
 
 function showSteps(planned: number): void {
-  const choices = [...new Set([planned, 0.25, 0.5, 0.75])].sort((a, b) => a - b);
   const before = select('step').value;
-  const said = (step: number) =>
-    `${Math.round((1 - step) * 100)} %${step === planned ? ', as planned' : step < planned ? ', slower' : ', faster'}`;
-  select('step').replaceChildren(
-    ...choices.map((step) =>
-      make('option', { value: String(step), selected: String(step) === before || step === planned }, said(step)),
-    ),
+  const choices = [...new Set([planned, 0.25, 0.5, 0.75])].sort((a, b) => a - b);
+  const pace = (step: number) => (step === planned ? 'as planned' : step < planned ? 'slower' : 'faster');
+  fill(
+    'step',
+    choices.map((step) => make('option', { value: String(step) }, `${Math.round((1 - step) * 100)} %, ${pace(step)}`)),
   );
-  if (choices.some((step) => String(step) === before)) select('step').value = before;
+  select('step').value = String(choices.find((step) => String(step) === before) ?? planned);
 }
 
-const chosenDevice = () => (select('device').value === 'webgpu' ? 'webgpu' : 'wasm');
+const chosenDevice = (): 'wasm' | 'webgpu' => (select('device').value === 'webgpu' ? 'webgpu' : 'wasm');
 
 async function showDevices(): Promise<void> {
   const reports = await ask('devices', {});
-  const names = { wasm: 'the processor', webgpu: 'the graphics card' } as Record<string, string>;
-  select('device').replaceChildren(
-    ...reports.map(({ device, available, detail }) =>
-      make(
-        'option',
-        { value: device, disabled: !available },
-        available ? `${names[device]} (${detail})` : `${names[device]} (not here)`,
-      ),
-    ),
+  const isCpu = (device: string) => device === 'wasm';
+  fill(
+    'device',
+    reports.map(({ device, available, detail }) => {
+      const words = available ? detail.replace(/^GPU through /, '') : 'not available';
+      return make('option', { value: device, disabled: !available }, `${isCpu(device) ? 'CPU' : 'GPU'} (${words})`);
+    }),
   );
-  const missing = reports.filter(({ available }) => !available).map(({ detail }) => `Graphics card: ${detail}`);
-  const alone = crossOriginIsolated
-    ? []
-    : ['One thread: the server did not isolate this page, so that the other cores stay idle.'];
-  text('device-note', [...alone, ...missing].join(' ')).hidden = alone.length + missing.length === 0;
+  note(
+    'gpu-note',
+    reports
+      .filter(({ available }) => !available)
+      .map(({ detail }) => `GPU: ${detail}`)
+      .join(' '),
+  );
+  note(
+    'thread-note',
+    crossOriginIsolated ? '' : 'One thread: this server does not isolate the page, so that browsers allow no more.',
+  );
 }
 
 // --- a run ---
 
 async function run(): Promise<void> {
-  if (!scan || !model || running) return;
+  if (!scan || !model || running || reading) return;
   const labels = new Map(model.labels.map(({ value, name }) => [value, name]));
-  running = new AbortController();
+  const controller = new AbortController();
+  running = controller;
   show('failure', false);
   clearResult();
   showRunning(true);
-  const { onProgress, stop } = progressShown();
   try {
-    const segmented = await ask(
-      'segment',
-      { device: chosenDevice(), mirror: range('mirror').checked, step: Number(select('step').value) },
-      { onProgress, signal: running.signal },
-    );
-    await (await openedViewer()).showMask(segmented.picture, labels);
+    const options = { device: chosenDevice(), mirror: input('mirror').checked, step: Number(select('step').value) };
+    const asked = { onProgress: progressShown(), signal: controller.signal };
+    const segmented = await ask('segment', options, asked);
+    await (await openedViewer())?.showMask(segmented.picture, labels);
+    showRunning(false);
     showResult(segmented);
   } catch (error) {
-    fail('The scan could not be segmented', error);
-    if (running.signal.aborted) announce('The run is cancelled');
-  } finally {
-    stop();
-    const { aborted } = running.signal;
-    running = undefined;
     showRunning(false);
-    if (aborted) button('run').focus();
+    if (error instanceof Failure && error.kind === 'cancelled') announce('The run is cancelled');
+    else fail('The scan could not be segmented', error);
+    button('run').focus();
+  } finally {
+    running = undefined;
   }
 }
 
@@ -342,48 +328,42 @@ function showRunning(going: boolean): void {
   for (const choice of element('channels', HTMLElement).querySelectorAll('select')) choice.disabled = going;
   if (!going) return;
   button('cancel').disabled = false;
-  button('cancel').textContent = 'Cancel';
-  button('cancel').focus();
+  text('cancel', 'Cancel').focus();
 }
 
-/** Shows progress as it comes, and says it aloud at the start of each stage and every ten seconds at most. */
-function progressShown(): { onProgress(progress: Progress): void; stop(): void } {
+/** Shows progress as it comes; says it aloud at the start of each stage, and within one every ten seconds at most. */
+function progressShown(): (progress: Progress) => void {
   const bar = element('progress', HTMLProgressElement);
-  let latest: Progress | undefined;
-  let networkStart = 0;
-  let stage = '';
-  let said = 0;
-  const update = (words: string, force: boolean) => {
-    text('progress-text', words);
-    if (!force && performance.now() - said < 10_000) return;
-    said = performance.now();
-    announce(words);
-  };
+  let stage = 'starting';
+  let stageStart = performance.now();
+  let said = stageStart;
+  text('progress-text', 'Starting the network');
+  announce('Starting the network');
   bar.removeAttribute('value');
-  update('Starting the network', true);
-  const words = (progress: Progress) => progressText(progress, (performance.now() - networkStart) / 1000);
-  return {
-    onProgress(progress) {
-      if (progress.stage === 'network' && latest?.stage !== 'network') networkStart = performance.now();
-      latest = progress;
-      if (progress.total > 0) {
-        bar.max = progress.total;
-        bar.value = progress.done;
-      } else {
-        bar.removeAttribute('value');
-      }
-      update(words(progress), progress.stage !== stage);
-      stage = progress.stage;
-    },
-    stop: () => bar.removeAttribute('value'),
+  return (progress) => {
+    const now = performance.now();
+    const isNew = progress.stage !== stage;
+    if (isNew) [stage, stageStart] = [progress.stage, now];
+    if (progress.total > 0) {
+      bar.max = progress.total;
+      bar.value = progress.done;
+    } else {
+      bar.removeAttribute('value');
+    }
+    const words = progressText(progress, (now - stageStart) / 1000);
+    text('progress-text', words);
+    if (!isNew && now - said < 10_000) return;
+    said = now;
+    announce(words);
   };
 }
 
 // --- the result ---
 
 function showResult({ volumes, notices, seconds, file }: Segmented): void {
-  element('volumes', HTMLTableSectionElement).replaceChildren(
-    ...volumes.map(({ value, name, volumeMl, voxels }) =>
+  fill(
+    'volumes',
+    volumes.map(({ value, name, volumeMl, voxels }) =>
       make(
         'tr',
         {},
@@ -393,43 +373,44 @@ function showResult({ volumes, notices, seconds, file }: Segmented): void {
       ),
     ),
   );
-  const device = select('device').selectedOptions[0].textContent;
-  text('result-facts', `Took ${duration(seconds)} on ${device}.`);
+  text(
+    'result-facts',
+    `${seconds < 10 ? `${seconds.toFixed(1)} s` : duration(seconds)} on ${select('device').selectedOptions[0].textContent}`,
+  );
   showNotices('result-notices', notices);
   maskUrl = URL.createObjectURL(new Blob([file], { type: 'application/gzip' }));
   const link = element('download', HTMLAnchorElement);
   link.href = maskUrl;
   link.download = `${scanName(scanFiles)}_mask.nii.gz`;
   show('result', true);
+  text('run', 'Segment again').classList.remove('primary');
   setOpacity();
-  announce(
-    `The scan is segmented. ${volumes.map(({ name, volumeMl }) => `${name}: ${milliliters(volumeMl)} mL`).join(', ')}`,
-  );
+  const said = volumes.map(({ name, volumeMl }) => `${name} ${milliliters(volumeMl)} mL`);
+  announce(`The scan is segmented: ${listed(said)}`);
   element('result-title', HTMLElement).focus({ preventScroll: true });
+  element('stage-title', HTMLElement).scrollIntoView({ block: 'nearest' });
 }
 
 function clearResult(): void {
   show('result', false);
+  text('run', 'Segment the scan').classList.add('primary');
   if (maskUrl) URL.revokeObjectURL(maskUrl);
   maskUrl = undefined;
-  void viewer?.then((view) => view.hideMask());
-}
-
-function showNotices(id: string, notices: readonly string[]): void {
-  element(id, HTMLElement).replaceChildren(...notices.map((notice) => make('li', {}, notice)));
+  void viewer?.then((view) => view?.hideMask());
 }
 
 function setOpacity(): void {
-  const percent = Number(range('opacity').value);
+  const percent = Number(input('opacity').value);
   text('opacity-at', `${percent} %`);
-  void viewer?.then((view) => view.setMaskOpacity(percent / 100));
+  void viewer?.then((view) => view?.setMaskOpacity(percent / 100));
 }
 
-function showPosition({ slices, mm, intensity, label }: Position): void {
-  for (const axis of [0, 1, 2] as const) {
-    const slider = range(`slice-${axis}`);
+function showPosition({ slices, counts, mm, intensity, label }: Position): void {
+  for (const axis of axes) {
+    const slider = input(`slice-${axis}`);
+    slider.max = String(counts[axis] - 1);
     slider.value = String(slices[axis]);
-    text(`slice-${axis}-at`, `${slices[axis] + 1} of ${Number(slider.max) + 1}`);
+    text(`slice-${axis}-at`, `${slices[axis] + 1} of ${counts[axis]}`);
   }
   const ends = ['LR', 'PA', 'IS'];
   const place = mm.map((value, axis) => `${Math.abs(value).toFixed(1)} ${ends[axis][value < 0 ? 0 : 1]}`).join(', ');
@@ -442,7 +423,8 @@ function startOver(): void {
   scanFiles = [];
   scan = undefined;
   clearResult();
-  void viewer?.then((view) => view.clear());
+  void viewer?.then((view) => view?.clear());
+  text('scan-facts', '');
   showNotices('scan-notices', []);
   show('bench', false);
   show('start', true);
@@ -452,33 +434,30 @@ function startOver(): void {
 
 // --- wiring ---
 
-text('formats', `${listed(imageEndings)}, files or folders`);
-void showDevices().catch((error) => fail('The page could not start its worker', error));
+text('formats', `Files or folders: ${listed(imageEndings)}`);
+showDevices().catch((error) => fail('The page could not start its worker', error));
 
-const inputs = { files: range('files-input'), folder: range('folder-input') };
-for (const [id, input] of [
-  ['choose-files', inputs.files],
-  ['choose-folder', inputs.folder],
-  ['choose-model-files', inputs.files],
-  ['choose-model-folder', inputs.folder],
-] as const) {
-  button(id).addEventListener('click', () => input.click());
+for (const [id, chooser] of [
+  ['choose-files', 'files-input'],
+  ['choose-folder', 'folder-input'],
+  ['choose-model-files', 'files-input'],
+  ['choose-model-folder', 'folder-input'],
+]) {
+  button(id).addEventListener('click', () => input(chooser).click());
 }
-for (const input of Object.values(inputs)) {
-  input.addEventListener('change', () => {
-    const files = chosenFiles(input.files ?? []);
+for (const chooser of [input('files-input'), input('folder-input')]) {
+  chooser.addEventListener('change', () => {
+    const files = chosenFiles(chooser.files ?? []);
     // So that choosing the same files again counts as a change.
-    input.value = '';
+    chooser.value = '';
     void take(files);
   });
 }
 
-button('take-example').addEventListener('click', async () => {
-  try {
-    await take([await exampleScan()]);
-  } catch (error) {
-    fail('The example could not be loaded', error);
-  }
+button('take-example').addEventListener('click', () => {
+  exampleScan()
+    .then((file) => take([file]))
+    .catch((error) => fail('The example could not be loaded', error));
 });
 button('start-over').addEventListener('click', () => {
   show('failure', false);
@@ -491,7 +470,7 @@ button('failure-close').addEventListener('click', () => {
 });
 button('cancel').addEventListener('click', () => {
   button('cancel').disabled = true;
-  button('cancel').textContent = 'Cancelling';
+  text('cancel', 'Cancelling');
   running?.abort();
 });
 element('run-form', HTMLFormElement).addEventListener('submit', (event) => {
@@ -499,20 +478,20 @@ element('run-form', HTMLFormElement).addEventListener('submit', (event) => {
   void run();
 });
 select('device').addEventListener('change', () => void refresh());
-range('opacity').addEventListener('input', setOpacity);
-for (const axis of [0, 1, 2] as const) {
-  const slider = range(`slice-${axis}`);
-  slider.addEventListener('input', () => void viewer?.then((view) => view.setSlice(axis, Number(slider.value))));
+input('opacity').addEventListener('input', setOpacity);
+for (const axis of axes) {
+  const slider = input(`slice-${axis}`);
+  slider.addEventListener('input', () => void viewer?.then((view) => view?.setSlice(axis, Number(slider.value))));
 }
 
-/** Depth of nested elements that a drag is over: it enters the next before it leaves the last. */
+/** How many nested elements a drag is over: it enters the next before it leaves the last. */
 let dragDepth = 0;
 const markDrag = (depth: number) => {
-  dragDepth = depth;
-  document.body.classList.toggle('dragging', depth > 0);
+  dragDepth = Math.max(0, depth);
+  document.body.classList.toggle('dragging', dragDepth > 0);
 };
 addEventListener('dragenter', () => markDrag(dragDepth + 1));
-addEventListener('dragleave', () => markDrag(Math.max(0, dragDepth - 1)));
+addEventListener('dragleave', () => markDrag(dragDepth - 1));
 addEventListener('dragover', (event) => event.preventDefault());
 addEventListener('drop', (event) => {
   event.preventDefault();

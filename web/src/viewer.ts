@@ -1,5 +1,5 @@
 /**
- * The scan and its mask in three planes, on a canvas: a thin layer over NiiVue, which is loaded when the first scan is
+ * The scan and its mask in three planes and in 3-D, on a canvas: a thin layer over NiiVue, which is loaded when the first scan is
  * shown. Images come as NIfTI bytes from memory; nothing is fetched.
  *
  * Shown as radiologists hang films, like the library's `threePlanes`: the patient's right on the viewer's left, the nose
@@ -9,8 +9,9 @@ import type { Niivue, NVImage } from '@niivue/niivue';
 import { labelColor } from '../../src/volume/index.ts';
 
 export interface Position {
-  /** Slice in each plane, counted from 0: sagittal (to the right), coronal (anterior), axial (superior). */
+  /** Slice in each plane, counted from 0: sagittal (to the right), coronal (anterior), axial (superior); and how many. */
   readonly slices: readonly [number, number, number];
+  readonly counts: readonly [number, number, number];
   /** In mm, RAS. */
   readonly mm: readonly [number, number, number];
   readonly intensity: number;
@@ -18,8 +19,8 @@ export interface Position {
 }
 
 export interface Viewer {
-  /** Shows a scan, without a mask; gives the number of its slices along the three axes. */
-  showScan(picture: Uint8Array<ArrayBuffer>): Promise<readonly [number, number, number]>;
+  /** Shows a scan, without a mask. */
+  showScan(picture: Uint8Array<ArrayBuffer>): Promise<void>;
   /** Lays a mask over the scan and goes to the middle of its largest structure. */
   showMask(picture: Uint8Array<ArrayBuffer>, labels: ReadonlyMap<number, string>): Promise<void>;
   hideMask(): void;
@@ -31,15 +32,26 @@ export interface Viewer {
 
 const background = [16 / 255, 18 / 255, 22 / 255, 1];
 
-/** @param onMove called when the position changes, whoever changed it */
-export async function openViewer(canvas: HTMLCanvasElement, onMove: (position: Position) => void): Promise<Viewer> {
+/**
+ * @param onMove called when the position changes, whoever changed it
+ * @returns undefined when the browser has no WebGL 2
+ */
+export async function openViewer(
+  canvas: HTMLCanvasElement,
+  onMove: (position: Position) => void,
+): Promise<Viewer | undefined> {
+  if (!document.createElement('canvas').getContext('webgl2')) return undefined;
   const { Niivue, NVImage, MULTIPLANAR_TYPE, SHOW_RENDER, SLICE_TYPE } = await import('@niivue/niivue');
   const niivue = new Niivue({
     backColor: background,
     crosshairColor: [1, 1, 1, 0.55],
     crosshairWidth: 0.5,
-    crosshairWidthUnit: 'voxels',
-    crosshairGap: 4,
+    crosshairWidthUnit: 'percent',
+    crosshairGap: 6,
+    fontColor: [1, 1, 1, 0.9],
+    // Without a color of its own, a cut shows the scan's; the mask is not cut.
+    clipPlaneColor: [0, 0, 0, 0],
+    isClipAllVolumes: false,
     sliceType: SLICE_TYPE.MULTIPLANAR,
     multiplanarLayout: MULTIPLANAR_TYPE.GRID,
     multiplanarShowRender: SHOW_RENDER.ALWAYS,
@@ -61,14 +73,24 @@ export async function openViewer(canvas: HTMLCanvasElement, onMove: (position: P
   });
   await niivue.attachToCanvas(canvas);
 
+  /** Cuts the scan of the 3-D picture open along the sagittal slice, so that the mask is seen where it lies. */
+  let cutAt = -1;
+  const cut = (x: number) => {
+    if (x === cutAt) return;
+    cutAt = x;
+    // Distance from the middle, as a fraction of the volume; azimuth 270 is the patient's left, which goes.
+    niivue.setClipPlane([0.5 - x, 270, 0]);
+  };
+
   const toldPosition = () => {
     const [scan, mask] = niivue.volumes;
     if (!scan) return;
     const frac = niivue.scene.crosshairPos;
+    cut(frac[0]);
     const slices = slicesAt(scan, frac);
     const [x, y, z] = niivue.frac2mm(frac);
     const at = (volume: NVImage) => volume.getValue(...slices, 0);
-    onMove({ slices, mm: [x, y, z], intensity: at(scan), label: mask ? at(mask) : 0 });
+    onMove({ slices, counts: slicesOf(scan), mm: [x, y, z], intensity: at(scan), label: mask ? at(mask) : 0 });
   };
   niivue.onLocationChange = toldPosition;
 
@@ -94,7 +116,6 @@ export async function openViewer(canvas: HTMLCanvasElement, onMove: (position: P
       clear();
       niivue.addVolume(await load(picture, 'scan.nii'));
       goTo([0.5, 0.5, 0.5]);
-      return slicesOf(niivue.volumes[0]);
     },
 
     async showMask(picture, labels) {

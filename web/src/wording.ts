@@ -11,7 +11,7 @@ export function memory(bytes: number): string {
   return bytes < 1e9 ? `${Math.max(1, Math.round(bytes / 1e6))} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
-/** `8 s`, `3 min`, `2 h 5 min`: whole seconds below two minutes, whole minutes above. */
+/** `8 s`, `3 min`, `2 h 5 min`: whole seconds below two minutes, whole minutes above; never nothing. */
 export function duration(seconds: number): string {
   const whole = Math.max(1, Math.round(seconds));
   if (whole < 120) return `${whole} s`;

@@ -36,7 +36,6 @@ const answers: Answers = {
   devices: () => webEngine.devices(),
 
   async scan({ images }) {
-    scan = undefined;
     const read = await readScan(images);
     scan = read;
     const { volume, header, notices } = read;
@@ -53,7 +52,6 @@ const answers: Answers = {
   },
 
   async model({ manifest, weights, name }) {
-    model = undefined;
     const bytes = async (blob: Blob) => new Uint8Array(await blob.arrayBuffer());
     model = await loadModel({ manifest: await bytes(manifest), weights: await bytes(weights) }, name);
     const { plan } = model;
