@@ -5,6 +5,8 @@
 const benchmarks: Record<string, () => Promise<unknown>> = {
   memory: () => import('./memory.ts'),
   forward: () => import('./forward.ts'),
+  resampling: () => import('./resampling.ts'),
+  scan: () => import('./scan.ts'),
 };
 
 const [name, ...rest] = process.argv.slice(2);

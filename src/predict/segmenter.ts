@@ -87,11 +87,13 @@ export function scanMemory(
   const shape = newShape(own, turned, plan.spacing ?? turned);
   const patch = (wanted ?? plan.patch) as unknown as Vector3;
   const [d, h, w] = shape;
-  // Sums stay open over the part of a patch that the next tiles reach, and for the row of tiles at work; slices that are to
-  // be resampled wait for each other.
+  // Sums stay open where the next row of tiles reaches, and for the row at work; slices that are to be resampled wait for
+  // each other.
+  const depth = Math.min(d, patch[0]);
   const resampled = shape.some((length, axis) => length !== own[axis]);
-  const waiting = Math.min(d, patch[0]) * (resampled ? 1 : 1 - (step ?? plan.inference.step));
-  const open = waiting * h * w + Math.min(d, patch[0]) * Math.min(h, patch[1]) * w;
+  const rows = tileStarts(Math.max(d, patch[0]), patch[0], step ?? plan.inference.step);
+  const waiting = resampled || rows.length === 1 ? depth : patch[0] - (rows[1] - rows[0]);
+  const open = waiting * h * w + depth * Math.min(h, patch[1]) * w;
   // While it is prepared a scan stands there twice, with two masks of bytes and two more arrays for a channel.
   const preparing = volume.data.byteLength + voxelCount(volume) * 6 + 4 * elementCount(shape);
   const blending = 4 * open * (settings.classes + 1) + voxelCount(volume) * 3;

@@ -182,7 +182,7 @@ describe('blending', () => {
     };
     await blendTiles(blending, count, (part) => parts.push(part));
     expect(Math.max(...seen)).toBe(4);
-    expect(parts.map(({ start }) => start[0])).toEqual(Array.from({ length: 20 }, (_, i) => 2 * i));
+    expect(parts.map(({ start }) => start[0])).toEqual(Array.from({ length: 40 }, (_, i) => i));
   });
 
   test('tiles that are called empty get their answer without the network', async () => {

@@ -202,7 +202,7 @@ export interface BlendedPart {
   /** Its first voxel. */
   readonly start: Vector3;
   readonly shape: Vector3;
-  /** [classes, ...shape] */
+  /** [classes, ...shape]; the array is used again once the part has been taken. */
   readonly values: Float32Array;
 }
 
@@ -307,6 +307,7 @@ async function averageOverMirrors(
 }
 
 interface Cell {
+  /** [classes, ...cell] */
   readonly sums: Float32Array;
   readonly weights: Float32Array;
   /** Tiles still to come. */
@@ -321,8 +322,9 @@ interface Faces {
 }
 
 /**
- * Sums over overlapping tiles, cut along the faces of all tiles: every tile covers whole cells. A cell exists from the first
- * tile that covers it to the last, then its average is given away.
+ * Sums over overlapping tiles. Slices are cut along the faces of all tiles: every tile covers whole cells. A cell exists from
+ * the first tile that covers it to the last, then its average is given away and its arrays serve the next one: cells are one
+ * slice deep, so that there is always another of the same size.
  */
 class Cells {
   readonly #faces: readonly Faces[];
@@ -332,6 +334,8 @@ class Cells {
   readonly #map: Float32Array;
   readonly #take: (part: BlendedPart) => void;
   readonly #cells = new Map<number, Cell>();
+  /** Arrays of finished cells, by voxels. Memory that is used again need not wait for the garbage collector. */
+  readonly #spare = new Map<number, Cell[]>();
 
   constructor(
     shape: Vector3,
@@ -346,7 +350,7 @@ class Cells {
     this.#classes = classes;
     this.#map = map;
     this.#take = take;
-    this.#faces = axes.map((axis) => facesOf(starts[axis], patch[axis], shape[axis]));
+    this.#faces = axes.map((axis) => facesOf(starts[axis], patch[axis], shape[axis], axis === 0));
   }
 
   /** Adds the answer [classes, ...patch] to the tile that begins at `start`. */
@@ -371,8 +375,8 @@ class Cells {
     const voxels = volumeOf(shape);
     let cell = this.#cells.get(key);
     if (!cell) {
-      const left = faces.reduce((product, { tiles }, axis) => product * tiles[index[axis]], 1);
-      cell = { sums: new Float32Array(this.#classes * voxels), weights: new Float32Array(voxels), left };
+      cell = this.#empty(voxels);
+      cell.left = faces.reduce((product, { tiles }, axis) => product * tiles[index[axis]], 1);
       this.#cells.set(key, cell);
     }
     const offset = axes.map((axis) => first[axis] - start[axis]) as unknown as Vector3;
@@ -380,12 +384,25 @@ class Cells {
     if (--cell.left > 0) return;
     this.#cells.delete(key);
     this.#take({ start: first, shape, values: average(cell, first) });
+    const spare = this.#spare.get(voxels);
+    if (spare) spare.push(cell);
+    else this.#spare.set(voxels, [cell]);
+  }
+
+  #empty(voxels: number): Cell {
+    const spare = this.#spare.get(voxels)?.pop();
+    if (!spare) return { sums: new Float32Array(this.#classes * voxels), weights: new Float32Array(voxels), left: 0 };
+    spare.sums.fill(0);
+    spare.weights.fill(0);
+    return spare;
   }
 }
 
-function facesOf(starts: readonly number[], patch: number, size: number): Faces {
+function facesOf(starts: readonly number[], patch: number, size: number, everywhere: boolean): Faces {
   const ranges = starts.map((start) => [Math.max(0, start), Math.min(size, start + patch)]);
-  const at = [...new Set(ranges.flat())].sort((a, b) => a - b);
+  const at = everywhere
+    ? Array.from({ length: size + 1 }, (_, i) => i)
+    : [...new Set(ranges.flat())].sort((a, b) => a - b);
   const tiles = at.slice(0, -1).map((face) => ranges.filter(([from, to]) => from <= face && face < to).length);
   return { at, tiles };
 }

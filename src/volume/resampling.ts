@@ -275,9 +275,8 @@ function nearestIndices(section: Section): Int32Array {
   return Int32Array.from(pointsOf(section), (x) => Math.floor(Math.min(Math.max(x, 0), n - 1) + 0.5) - first);
 }
 
-/** For each output index the rows that it reads, and their weights: `count` of each, one after the other. */
+/** For each output index the two (order 1) or four (order 3) rows that it reads, and their weights. */
 interface Taps {
-  readonly count: 2 | 4;
   readonly rows: Int32Array;
   readonly weights: Float64Array;
 }
@@ -293,7 +292,7 @@ function linearTaps(section: Section): Taps {
     rows.set([low - first, Math.min(low + 1, n - 1) - first], 2 * k);
     weights.set([1 - (x - low), x - low], 2 * k);
   });
-  return { count: 2, rows, weights };
+  return { rows, weights };
 }
 
 /** Copies of the edge voxel on either side before the spline's filter. */
@@ -312,7 +311,7 @@ function cubicTaps(section: Section): Taps {
     rows.set([low - 1, low, low + 1, low + 2], 4 * k);
     weights.set([u ** 3 / 6, (4 - 6 * t * t + 3 * t ** 3) / 6, (4 - 6 * u * u + 3 * u ** 3) / 6, t ** 3 / 6], 4 * k);
   });
-  return { count: 4, rows, weights };
+  return { rows, weights };
 }
 
 // --- passes ---
@@ -352,35 +351,66 @@ function resizeAxis<T extends FloatData>(data: T, shape: Vector3, axis: number, 
   }
   const outer = axis === 0 ? 1 : axis === 1 ? shape[0] : 1;
   const columns = (shape[0] * shape[1] * shape[2]) / (outer * n);
+  const out = emptyLike(data, (data.length / n) * m);
+  if (order === 1) {
+    const taps = linearTaps(section);
+    if (axis === 2) blendNeighbors(data, n, taps, out, m);
+    else blendRows(data, n, columns, outer, taps, out, m);
+    return out;
+  }
   // Columns lie next to each other but for the x axis, where each is a row of the array.
   const contiguous = axis !== 2;
   const [step, columnStep, newStep, newColumnStep] = contiguous ? [columns, 1, columns, 1] : [1, n, 1, m];
 
-  const taps = order === 1 ? linearTaps(section) : cubicTaps(section);
-  const padding = order === 3 ? splinePadding : 0;
-  const length = n + 2 * padding;
+  const taps = cubicTaps(section);
+  const length = n + 2 * splinePadding;
   // A block of columns should stay in the processor's cache, and be wide enough for the loops over it to pay.
   const width = Math.min(columns, Math.max(8, Math.min(64, Math.floor(16384 / length))));
   const block = new Float64Array(length * width);
-  const out = emptyLike(data, (data.length / n) * m);
 
   for (let o = 0; o < outer; o++) {
     for (let first = 0; first < columns; first += width) {
       const count = Math.min(width, columns - first);
       const from = o * columns * n + first * columnStep;
       for (let i = 0; i < n; i++) {
-        const row = (padding + i) * count;
+        const row = (splinePadding + i) * count;
         for (let c = 0, at = from + i * step; c < count; c++, at += columnStep) block[row + c] = data[at];
       }
-      if (order === 3) {
-        padRows(block, length, count);
-        filterRows(block, length, count);
-      }
+      padRows(block, length, count);
+      filterRows(block, length, count);
       const to = o * columns * m + first * newColumnStep;
       readRows(block, count, taps, m, out, to, newStep, newColumnStep);
     }
   }
   return out;
+}
+
+/** Order 1 along an axis whose rows are `columns` neighbors in memory: each new row lies between two old ones. */
+function blendRows(
+  data: FloatData,
+  n: number,
+  columns: number,
+  outer: number,
+  { rows, weights }: Taps,
+  out: FloatData,
+  m: number,
+): void {
+  for (let o = 0, to = 0; o < outer; o++) {
+    for (let k = 0; k < m; k++) {
+      const [a, b] = [(o * n + rows[2 * k]) * columns, (o * n + rows[2 * k + 1]) * columns];
+      const [u, v] = [weights[2 * k], weights[2 * k + 1]];
+      for (let c = 0; c < columns; c++) out[to++] = u * data[a + c] + v * data[b + c];
+    }
+  }
+}
+
+/** Order 1 along x. */
+function blendNeighbors(data: FloatData, n: number, { rows, weights }: Taps, out: FloatData, m: number): void {
+  for (let row = 0, to = 0; row < data.length; row += n) {
+    for (let k = 0; k < m; k++) {
+      out[to++] = weights[2 * k] * data[row + rows[2 * k]] + weights[2 * k + 1] * data[row + rows[2 * k + 1]];
+    }
+  }
 }
 
 /** Repeats the first and the last row of the data in the padding. */
@@ -418,11 +448,11 @@ function filterRows(block: Float64Array, length: number, count: number): void {
   for (let i = lastRow - 1; i >= 0; i--) block[i] = z * (block[i + count] - block[i]);
 }
 
-/** Weighted sums of rows into the output: row k, column c goes to `to + k * step + c * columnStep`. */
+/** Weighted sums of four rows into the output: row k, column c goes to `to + k * step + c * columnStep`. */
 function readRows(
   block: Float64Array,
   count: number,
-  { count: tapCount, rows, weights }: Taps,
+  { rows, weights }: Taps,
   m: number,
   out: FloatData,
   to: number,
@@ -430,20 +460,11 @@ function readRows(
   columnStep: number,
 ): void {
   for (let k = 0; k < m; k++) {
-    const tap = k * tapCount;
-    const [a, b] = [rows[tap] * count, rows[tap + 1] * count];
-    const [u, v] = [weights[tap], weights[tap + 1]];
-    let at = to + k * step;
-    if (tapCount === 2) {
-      for (let column = 0; column < count; column++, at += columnStep) {
-        out[at] = u * block[a + column] + v * block[b + column];
-      }
-    } else {
-      const [c, d] = [rows[tap + 2] * count, rows[tap + 3] * count];
-      const [w, x] = [weights[tap + 2], weights[tap + 3]];
-      for (let column = 0; column < count; column++, at += columnStep) {
-        out[at] = u * block[a + column] + v * block[b + column] + w * block[c + column] + x * block[d + column];
-      }
+    const tap = 4 * k;
+    const [a, b, c, d] = [rows[tap] * count, rows[tap + 1] * count, rows[tap + 2] * count, rows[tap + 3] * count];
+    const [u, v, w, x] = [weights[tap], weights[tap + 1], weights[tap + 2], weights[tap + 3]];
+    for (let column = 0, at = to + k * step; column < count; column++, at += columnStep) {
+      out[at] = u * block[a + column] + v * block[b + column] + w * block[c + column] + x * block[d + column];
     }
   }
 }
