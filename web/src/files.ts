@@ -23,9 +23,14 @@ export function chosenFiles(list: Iterable<File>): GivenFile[] {
  * @throws InputError when there are far too many, or one cannot be read
  */
 export async function droppedFiles(transfer: DataTransfer): Promise<GivenFile[]> {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
+  const items = [...transfer.items].filter(({ kind }) => kind === 'file');
+  const given = items.map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile() }));
   const files: GivenFile[] = [];
-  for (const entry of entries) await collect(entry, 0, files);
+  for (const { entry, file } of given) {
+    if (entry) await collect(entry, 0, files);
+    // Files that a program made, not a folder of the system, have no entry.
+    else if (file) files.push({ path: file.name, bytes: file });
+  }
   return files;
 }
 

@@ -12,7 +12,7 @@ import { baseName, chosenFiles, droppedFiles, type Given, imagesOf, scanName, so
 import type { GivenFile, LoadedModel, Scan, Segmented } from './protocol.ts';
 import { exampleScan, shippedModel } from './shipped.ts';
 import { openViewer, type Position, type Viewer } from './viewer.ts';
-import { by, duration, listed, memory, milliliters, progressText } from './wording.ts';
+import { by, duration, listed, type Moment, memory, milliliters, progressText, timeLeft } from './wording.ts';
 
 const axes = [0, 1, 2] as const;
 
@@ -334,26 +334,25 @@ function showRunning(going: boolean): void {
 /** Shows progress as it comes; says it aloud at the start of each stage, and within one every ten seconds at most. */
 function progressShown(): (progress: Progress) => void {
   const bar = element('progress', HTMLProgressElement);
-  let stage = 'starting';
-  let stageStart = performance.now();
-  let said = stageStart;
+  const start = { done: 0, time: performance.now() / 1000 };
+  let first: Moment | undefined;
+  let [stage, said] = ['starting', start.time];
   text('progress-text', 'Starting the network');
   announce('Starting the network');
   bar.removeAttribute('value');
   return (progress) => {
-    const now = performance.now();
-    const isNew = progress.stage !== stage;
-    if (isNew) [stage, stageStart] = [progress.stage, now];
-    if (progress.total > 0) {
+    const now = { done: progress.done, time: performance.now() / 1000 };
+    if (progress.stage === 'network') {
+      first ??= now;
       bar.max = progress.total;
       bar.value = progress.done;
     } else {
       bar.removeAttribute('value');
     }
-    const words = progressText(progress, (now - stageStart) / 1000);
+    const words = progressText(progress, timeLeft(start, first ?? now, now, progress.total));
     text('progress-text', words);
-    if (!isNew && now - said < 10_000) return;
-    said = now;
+    if (progress.stage === stage && now.time - said < 10) return;
+    [stage, said] = [progress.stage, now.time];
     announce(words);
   };
 }
@@ -490,12 +489,18 @@ const markDrag = (depth: number) => {
   dragDepth = Math.max(0, depth);
   document.body.classList.toggle('dragging', dragDepth > 0);
 };
-addEventListener('dragenter', () => markDrag(dragDepth + 1));
-addEventListener('dragleave', () => markDrag(dragDepth - 1));
-addEventListener('dragover', (event) => event.preventDefault());
-addEventListener('drop', (event) => {
-  event.preventDefault();
-  markDrag(0);
-  if (!event.dataTransfer) return;
-  droppedFiles(event.dataTransfer).then(take, (error) => fail('These files were not taken', error));
-});
+// Captured on the way down: the viewer's canvas lets none of these events come up again.
+const capture = { capture: true };
+addEventListener('dragenter', () => markDrag(dragDepth + 1), capture);
+addEventListener('dragleave', () => markDrag(dragDepth - 1), capture);
+addEventListener('dragover', (event) => event.preventDefault(), capture);
+addEventListener(
+  'drop',
+  (event) => {
+    event.preventDefault();
+    markDrag(0);
+    if (!event.dataTransfer) return;
+    droppedFiles(event.dataTransfer).then(take, (error) => fail('These files were not taken', error));
+  },
+  capture,
+);

@@ -24,14 +24,30 @@ export function milliliters(volume: number): string {
   return volume.toFixed(2);
 }
 
-/**
- * @param elapsed seconds since the first run of the network began
- */
-export function progressText({ stage, done, total }: Progress, elapsed: number): string {
-  if (stage === 'preparing') return 'Preparing the scan';
+/** @param left seconds that the tiles at work and to come will take, where that can be said */
+export function progressText({ stage, done, total }: Progress, left: number | undefined): string {
+  // The network tells of itself when its first tile is done.
+  if (stage === 'preparing') return 'Preparing the scan, then its first tile';
   if (stage === 'restoring') return 'Bringing the mask back to the scan’s grid';
   const tile = `Tile ${Math.min(done + 1, total)} of ${total}`;
-  return done === 0 ? tile : `${tile}, about ${duration((elapsed / done) * (total - done))} left`;
+  return left === undefined ? tile : `${tile}, about ${duration(left)} left`;
+}
+
+export interface Moment {
+  readonly done: number;
+  /** In seconds, from any beginning. */
+  readonly time: number;
+}
+
+/**
+ * Seconds that the rest will take.
+ * @param start when the work began
+ * @param first when the first of it was done: what came before, as preparing, is not counted once there is more to go by
+ */
+export function timeLeft(start: Moment, first: Moment, now: Moment, total: number): number | undefined {
+  const since = now.done > first.done ? first : start;
+  if (now.done <= since.done) return undefined;
+  return ((now.time - since.time) / (now.done - since.done)) * (total - now.done);
 }
 
 /** `a`, `a and b`, `a, b and c` */

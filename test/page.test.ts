@@ -1,0 +1,211 @@
+/**
+ * The page in a real browser: built as it ships, served with the headers of `npm run web`, driven as a user would. Needs
+ * Chromium; without it the tests are skipped, and say so.
+ */
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { build, type PreviewServer, preview } from 'vite';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openModel, readVolumeFile, segment } from '../src/index.node.ts';
+import { labelVolumes, readNifti } from '../src/volume/index.ts';
+
+const browserPath = process.env.UNETRPP_CHROMIUM ?? '/usr/bin/chromium';
+const hasBrowser = existsSync(browserPath);
+if (!hasBrowser) {
+  console.warn(`Skipped: the page, because there is no ${browserPath}; UNETRPP_CHROMIUM names another Chromium.`);
+}
+
+const file = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url));
+const examplePath = file('examples/hippocampus_319.nii.gz');
+
+describe.skipIf(!hasBrowser)('the page', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'unetrpp-page-'));
+  const built = join(folder, 'built');
+  const written = (name: string, text: string) => {
+    writeFileSync(join(folder, name), text);
+    return join(folder, name);
+  };
+  const outside: string[] = [];
+  const complaints: string[] = [];
+  let server: PreviewServer;
+  let browser: Browser;
+  let page: Page;
+
+  beforeAll(async () => {
+    const config = { configFile: file('web/vite.config.ts'), build: { outDir: built, emptyOutDir: true } };
+    await build({ ...config, logLevel: 'error' });
+    server = await preview({ ...config, preview: { port: 0, host: 'localhost' } });
+    browser = await chromium.launch({
+      executablePath: browserPath,
+      args: [
+        '--headless=new',
+        '--no-sandbox',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-quic',
+        '--disable-sync',
+        '--no-first-run',
+        '--use-angle=swiftshader',
+        '--enable-unsafe-swiftshader',
+      ],
+    });
+    page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+    page.setDefaultTimeout(15_000);
+    const [home] = server.resolvedUrls!.local;
+    page.on('request', (request) => {
+      if (!/^(blob|data):/.test(request.url()) && !request.url().startsWith(home)) outside.push(request.url());
+    });
+    page.on('pageerror', (error) => complaints.push(String(error)));
+    page.on('console', (message) => {
+      if (message.type() === 'error') complaints.push(message.text());
+    });
+    await page.goto(home);
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    await server?.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** Drops files and folders on the page from outside of the browser, as a hand with a mouse does. */
+  const drop = async (...paths: string[]) => {
+    const session = await page.context().newCDPSession(page);
+    const data = { items: [], files: paths, dragOperationsMask: 1 };
+    for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
+      await session.send('Input.dispatchDragEvent', { type, x: 640, y: 400, data });
+    }
+    await session.detach();
+  };
+
+  const shown = (selector: string) => page.locator(selector).textContent();
+
+  test('says that it is no medical device, and that the scan stays', async () => {
+    expect(await shown('footer')).toMatch(/not a medical device.*stays in this browser/is);
+    expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
+  });
+
+  test('a file that is no scan is named, with the reason', async () => {
+    await drop(written('notes.txt', 'These are notes, and no scan at all.'));
+    await page.locator('#failure').waitFor();
+    expect(await shown('#failure-title')).toBe('notes.txt could not be read');
+    expect(await shown('#failure-text')).toContain('notes.txt');
+    expect(await page.locator('#start').isVisible()).toBe(true);
+    await page.locator('#failure-close').click();
+  });
+
+  test('half a model is refused with a sentence that says what is missing', async () => {
+    await drop(written('model.json', '{}'));
+    await page.locator('#failure').waitFor();
+    expect(await shown('#failure-text')).toContain('model.json came without weights.safetensors');
+    await page.locator('#failure-close').click();
+  });
+
+  test('the example is read, and what will be run is said before', async () => {
+    await page.locator('#take-example').click();
+    await page.locator('#run:enabled').waitFor();
+    await page.getByText('Needs about').waitFor();
+    expect(await shown('#stage-title')).toBe('hippocampus_319');
+    expect(await shown('#scan-facts')).toBe('33 × 48 × 34 voxels of 1 × 1 × 1 mm');
+    expect(await shown('#model-name')).toBe('hippocampus');
+    expect(await shown('#model-labels')).toMatch(/anterior.*posterior/);
+    expect(await shown('#slice-2-at')).toBe('18 of 34');
+    expect(await page.locator('#failure').isVisible()).toBe(false);
+  });
+
+  test('what cannot be read leaves the scan that is there', async () => {
+    await drop(written('notes.txt', 'These are notes, and no scan at all.'));
+    await page.locator('#failure').waitFor();
+    expect(await shown('#failure-title')).toBe('notes.txt could not be read');
+    expect(await shown('#stage-title')).toBe('hippocampus_319');
+    expect(await page.locator('#run').isEnabled()).toBe(true);
+    await page.locator('#failure-close').click();
+  });
+
+  test('a dropped folder is walked through: here a model with its card, and a scan', async () => {
+    const given = join(folder, 'given');
+    cpSync(file('models/hippocampus'), join(given, 'my model'), { recursive: true });
+    cpSync(file('examples/hippocampus_099.nii.gz'), join(given, 'scans', 'hippocampus_099.nii.gz'));
+    await drop(given);
+    await page.locator('#stage-title', { hasText: 'hippocampus_099' }).waitFor();
+    await page.locator('#shipped-model').waitFor();
+    await page.locator('#run:enabled').waitFor();
+    await page.locator('#start-over').click();
+    await page.locator('#start-model', { hasText: 'The model hippocampus is loaded' }).waitFor();
+    await page.locator('#take-example').click();
+    await page.locator('#run:enabled').waitFor();
+  });
+
+  test('a run can be cancelled, and another one started', async () => {
+    await page.locator('summary', { hasText: 'Options' }).click();
+    await page.locator('#mirror').check();
+    await page.locator('#run').click();
+    await page.locator('#progress-text', { hasText: 'first tile' }).waitFor();
+    await page.locator('#cancel').click();
+    await page.locator('#run:visible:enabled').waitFor();
+    expect(await shown('#status')).toBe('The run is cancelled');
+    expect(await page.locator('#result').isVisible()).toBe(false);
+    await page.locator('#mirror').uncheck();
+  });
+
+  test('the mask is that of the library in Node, and is kept in the geometry of the scan', async () => {
+    await page.locator('#run').click();
+    await page.locator('#result').waitFor({ timeout: 60_000 });
+    const [downloaded] = await Promise.all([page.waitForEvent('download'), page.locator('#download').click()]);
+    expect(downloaded.suggestedFilename()).toBe('hippocampus_319_mask.nii.gz');
+    const mask = readNifti(new Uint8Array(readFileSync(await downloaded.path())));
+
+    const scan = await readVolumeFile(examplePath);
+    const model = await openModel(file('models/hippocampus'));
+    const { labels } = await segment(model, scan.volume);
+    const expected = labelVolumes(labels);
+    const found = labelVolumes({ ...mask.volume, labels: model.labels });
+    expect(found.map(({ name }) => name)).toEqual(['anterior', 'posterior']);
+    found.forEach(({ volumeMl }, index) => {
+      expect(Math.abs(volumeMl - expected[index].volumeMl)).toBeLessThan(0.02);
+    });
+    const { shape, spacing, origin, direction } = scan.volume;
+    expect(mask.volume).toMatchObject({ shape, spacing, origin, direction });
+
+    const cells = await page.locator('#volumes').locator('th, td').allTextContents();
+    expect(cells).toEqual(
+      found.flatMap(({ name, volumeMl, voxels }) => [name, volumeMl.toFixed(2), voxels.toLocaleString('en')]),
+    );
+  });
+
+  test('the picture shows the scan in gray and each structure in its color', async () => {
+    await page.locator('#opacity').fill('100');
+    const picture = await page.locator('#canvas').screenshot();
+    const colors = await page.evaluate(async (base64) => {
+      const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${base64}`)).blob());
+      const context = new OffscreenCanvas(image.width, image.height).getContext('2d')!;
+      context.drawImage(image, 0, 0);
+      const { data } = context.getImageData(0, 0, image.width, image.height);
+      const count = { gray: 0, orange: 0, blue: 0 };
+      for (let at = 0; at < data.length; at += 4) {
+        const [r, g, b] = data.subarray(at, at + 3);
+        if (r === g && g === b && r > 60) count.gray++;
+        if (Math.abs(r - 230) < 3 && Math.abs(g - 120) < 3 && b < 3) count.orange++;
+        if (Math.abs(r - 86) < 3 && Math.abs(g - 180) < 3 && Math.abs(b - 233) < 3) count.blue++;
+      }
+      return count;
+    }, picture.toString('base64'));
+    expect(colors.gray).toBeGreaterThan(10_000);
+    expect(colors.orange).toBeGreaterThan(1000);
+    expect(colors.blue).toBeGreaterThan(500);
+  });
+
+  test('starting over clears scan and result', async () => {
+    await page.locator('#start-over').click();
+    expect(await page.locator('#start').isVisible()).toBe(true);
+    expect(await page.locator('#bench').isVisible()).toBe(false);
+  });
+
+  test('nothing was asked of another server, and nothing went wrong unseen', () => {
+    expect(outside).toEqual([]);
+    expect(complaints).toEqual([]);
+  });
+});
