@@ -301,7 +301,7 @@ describe('a drawn header', () => {
       length: 12,
       stored: 'integers',
       words: true,
-      frameTable: undefined,
+      frameOffsets: undefined,
     });
   });
 

@@ -67,8 +67,8 @@ interface DicomPixels {
   readonly stored: 'integers' | 'float32' | 'float64';
   /** Stored as words of 16 bits, which matters to pixels of 8 bits in big endian. */
   readonly words: boolean;
-  /** Extended offset table (PS3.3, C.7.6.3.1.8): where each compressed frame begins after the first item, and its bytes. */
-  readonly frameTable: readonly { readonly offset: number; readonly length: number }[] | undefined;
+  /** Extended offset table (PS3.3, C.7.6.3.1.8): where each compressed frame begins, in bytes behind the first item. */
+  readonly frameOffsets: readonly number[] | undefined;
 }
 
 const implicitLittleEndian = '1.2.840.10008.1.2';
@@ -129,8 +129,12 @@ export function readDicomHeader(bytes: Uint8Array, name: string, fileLength = by
       `${name} is no DICOM file: the letters DICM are not at byte 128; export it again with its file header.`,
     );
   }
+  return parsed(name, () => headerOf(readUntilPixels(bytes, name, fileLength), name));
+}
+
+function parsed<T>(name: string, parse: () => T): T {
   try {
-    return headerOf(readUntilPixels(bytes, name, fileLength), name);
+    return parse();
   } catch (error) {
     if (error instanceof InputError || error instanceof ResourceError) throw error;
     // The library throws texts and objects that may hold values of the file, so they are neither repeated nor passed on.
@@ -149,9 +153,9 @@ export function isCompressed(header: DicomHeader): boolean {
  * The bytes that the header's `pixels.offset` counts in: the inflated data set of a deflated file, else the file as it is.
  * @throws InputError when the deflated data are damaged
  */
-export function dataSetBytes(bytes: Uint8Array, name: string): Uint8Array {
-  const { transferSyntax, end } = readFileGroup(bytes, name);
+export function dataSetBytes(bytes: Uint8Array, { transferSyntax }: DicomHeader, name: string): Uint8Array {
   if (transferSyntax !== deflatedExplicitLittleEndian) return bytes;
+  const { end } = parsed(name, () => readFileGroup(bytes, name));
   const inflated = inflateStart(bytes.subarray(end), true, name);
   if (!inflated.complete) {
     throw new InputError(
@@ -234,21 +238,17 @@ function readUntilPixels(bytes: Uint8Array, name: string, fileLength: number): D
       length: element.length === undefinedLength ? undefined : element.length,
       stored,
       words: element.vr !== 'OB',
-      frameTable: frameTableOf(set),
+      frameOffsets: frameOffsetsOf(set),
     },
     present: length === undefined ? undefined : length - element.dataOffset,
   };
 }
 
-/** Undefined when there is none; a table whose two halves do not match is none. */
-function frameTableOf(set: dicomParser.DataSet): DicomPixels['frameTable'] {
-  const [offsets, lengths] = ['x7fe00001', 'x7fe00002'].map((tag) => set.elements[tag]);
-  if (!offsets || !lengths || offsets.length !== lengths.length || offsets.length % 8 !== 0) return undefined;
-  const view = new DataView(set.byteArray.buffer, set.byteArray.byteOffset);
-  return Array.from({ length: offsets.length / 8 }, (_, i) => ({
-    offset: Number(view.getBigUint64(offsets.dataOffset + 8 * i, true)),
-    length: Number(view.getBigUint64(lengths.dataOffset + 8 * i, true)),
-  }));
+function frameOffsetsOf(set: dicomParser.DataSet): number[] | undefined {
+  const table = set.elements['x7fe00001'];
+  if (!table) return undefined;
+  const view = new DataView(set.byteArray.buffer, set.byteArray.byteOffset + table.dataOffset, table.length);
+  return Array.from({ length: table.length >> 3 }, (_, frame) => Number(view.getBigUint64(8 * frame, true)));
 }
 
 /**

@@ -71,7 +71,7 @@ export function framesOf(
       return decodedValues(code, coding, header, layout, name);
     };
   }
-  const data = dataSetBytes(bytes, name);
+  const data = dataSetBytes(bytes, header, name);
   const size = stored === 'integers' ? layout!.allocated / 8 : stored === 'float32' ? 4 : 8;
   const length = rows * columns * size;
   const bigEndian = header.transferSyntax === explicitBigEndian;
@@ -85,7 +85,9 @@ export function framesOf(
     // A copy begins at an address that any element may lie at.
     const own = data.slice(start, start + length);
     // Words of 16 bits hold two pixels of 8 bits, the first in the lower half (PS3.5, section 8.1.1).
-    if (bigEndian && size === 1 && pixels.words) return valuesOf(swappedPairs(data, start, length), false, layout!);
+    if (bigEndian && size === 1 && pixels.words) {
+      return valuesOf(swappedPairs(data.subarray(offset), frame * length, length), false, layout!);
+    }
     if (stored === 'integers') return valuesOf(own, bigEndian, layout!);
     if (bigEndian) reverseEach(own, size);
     return stored === 'float32' ? new Float32Array(own.buffer) : new Float64Array(own.buffer);
@@ -130,9 +132,9 @@ function valuesOf(bytes: Uint8Array, bigEndian: boolean, { allocated, stored, hi
   return values;
 }
 
-function swappedPairs(data: Uint8Array, start: number, length: number): Uint8Array {
-  // Pairs begin where the pixel data do, at an even place of the file, frames anywhere.
-  return Uint8Array.from({ length }, (_, i) => data[(start + i) ^ 1] ?? 0);
+/** Pairs begin where the pixel data do, frames anywhere; of the last frame the last pixel may be alone in its pair. */
+function swappedPairs(pixels: Uint8Array, start: number, length: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => pixels[(start + i) ^ 1] ?? 0);
 }
 
 function reverseEach(bytes: Uint8Array, size: number): void {
@@ -181,7 +183,7 @@ function checkFrame(frame: CodedFrame, coding: string, header: DicomHeader, allo
 
 /** The items of compressed pixel data (PS3.5, annex A.4): for each frame, the pieces of its code. */
 function fragmentsByFrame(bytes: Uint8Array, { pixels, numberOfFrames }: DicomHeader, name: string): Uint8Array[][] {
-  const { offset, frameTable } = pixels!;
+  const { offset, frameOffsets } = pixels!;
   const damaged = (how: string) => new InputError(`${name} is damaged: ${how}; copy or export it again.`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const items: { readonly start: number; readonly content: Uint8Array }[] = [];
@@ -205,8 +207,8 @@ function fragmentsByFrame(bytes: Uint8Array, { pixels, numberOfFrames }: DicomHe
 
   const base = fragments[0].start;
   let starts: number[];
-  if (frameTable) {
-    starts = frameTable.map((frame) => frame.offset);
+  if (frameOffsets) {
+    starts = [...frameOffsets];
   } else if (table.content.length > 0) {
     const offsets = new DataView(table.content.buffer, table.content.byteOffset, table.content.byteLength);
     starts = Array.from({ length: table.content.length >> 2 }, (_, i) => offsets.getUint32(4 * i, true));
