@@ -136,6 +136,18 @@ export function geometryFromAffine(a: Affine, shape: Vector3): Geometry {
   };
 }
 
+/**
+ * An affine whose third column is zero, as of a 2-D image, with one of 1 mm at right angles to the slice (right-handed);
+ * any other as it is.
+ */
+export function withThirdAxis(a: Affine): Affine {
+  if (a[2] !== 0 || a[6] !== 0 || a[10] !== 0) return a;
+  const [x, y, z] = [a[4] * a[9] - a[8] * a[5], a[8] * a[1] - a[0] * a[9], a[0] * a[5] - a[4] * a[1]];
+  const length = Math.hypot(x, y, z) || 1;
+  // Adding 0 makes no zero negative.
+  return [a[0], a[1], x / length + 0, a[3], a[4], a[5], y / length + 0, a[7], a[8], a[9], z / length + 0, a[11]];
+}
+
 /** Cosine of the angle between two voxel axes from which on a grid counts as sheared: half a voxel over 500 voxels. */
 const shearTolerance = 1e-3;
 

@@ -1,7 +1,7 @@
 /**
  * NIfTI-1 and NIfTI-2: bytes <-> a volume. Reads single files and .hdr/.img pairs, plain or gzipped, in both byte
  * orders, with every real type of voxel; writes single little-endian files. Fields of the header are in
- * `niftiHeader.ts`, inflation in `gzip.ts`.
+ * `niftiHeader.ts`, decoding of voxels in `voxels.ts`, inflation in `gzip.ts`.
  *
  * NIfTI's world is RAS; volumes are LPS. Stored axes i, j, k become x, y, z, a fourth axis becomes the channels, and the
  * voxels keep their order. How geometry survives reading and writing: docs/decisions/nifti-geometry.md.
@@ -22,18 +22,20 @@ import {
   type Vector3,
   type Volume,
   type VoxelData,
-  voxelCount,
+  withThirdAxis,
 } from '../volume.ts';
-import { allocate, gunzip, isGzip } from './gzip.ts';
+import { gunzip, isGzip } from './gzip.ts';
+import { longestHeader, type NiftiFields, type NiftiHeader, readNiftiHeader, writeNiftiHeader } from './niftiHeader.ts';
 import {
+  bytesOfVoxels,
   bytesPerVoxel,
-  longestHeader,
-  type NiftiFields,
-  type NiftiHeader,
-  readNiftiHeader,
-  type StoredType,
-  writeNiftiHeader,
-} from './niftiHeader.ts';
+  copied,
+  fitsFloat32,
+  intensitiesOf,
+  storedNumbers,
+  storedTypeOf,
+  withoutInfinities,
+} from './voxels.ts';
 
 export interface NiftiImage {
   readonly volume: Volume;
@@ -85,11 +87,11 @@ export function readNifti(bytes: Uint8Array, options: NiftiReadOptions = {}): Ni
  */
 export function writeNifti(volume: Volume, options: NiftiWriteOptions = {}): Uint8Array {
   const { gzip = true, source } = options;
-  const { data } = volume;
+  const voxels = bytesOfVoxels(volume);
   const header = writeNiftiHeader(fieldsOf(volume, source));
-  const file = new Uint8Array(header.length + data.byteLength);
+  const file = new Uint8Array(header.length + voxels.length);
   file.set(header);
-  file.set(voxelsOf(volume), header.length);
+  file.set(voxels, header.length);
   // No time stamp, so that the same volume gives the same bytes.
   return gzip ? gzipSync(file, { mtime: 0 }) : file;
 }
@@ -102,19 +104,11 @@ export function writeNiftiPair(
   volume: Volume,
   { source }: Pick<NiftiWriteOptions, 'source'> = {},
 ): { header: Uint8Array; image: Uint8Array } {
-  return { header: writeNiftiHeader(fieldsOf(volume, source), true), image: voxelsOf(volume) };
+  return { header: writeNiftiHeader(fieldsOf(volume, source), true), image: bytesOfVoxels(volume) };
 }
 
-function voxelsOf({ data }: Volume): Uint8Array {
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-}
-
-/** @throws RangeError when the data do not fill the shape */
 function fieldsOf(volume: Volume, source: NiftiHeader | undefined): NiftiFields {
   const { shape, channels, data } = volume;
-  if (data.length !== voxelCount(volume) * channels) {
-    throw new RangeError(`${channels} channels of ${showShape(shape)} voxels are not ${data.length} values`);
-  }
   const dimensions = [shape[2], shape[1], shape[0], ...(channels > 1 ? [channels] : [])];
   const version = source?.version === 2 || dimensions.some((length) => length > 0x7fff) ? 2 : 1;
   return {
@@ -312,14 +306,6 @@ function sformAffine(header: NiftiHeader, shape: Vector3): readonly number[] {
 
 const columnLengths = (a: readonly number[]) => [0, 1, 2].map((axis) => Math.hypot(a[axis], a[4 + axis], a[8 + axis]));
 
-/** A single slice needs no third axis in its header: it gets one of 1 mm, at right angles to the slice. */
-function withThirdAxis(a: Affine): Affine {
-  if (a[2] !== 0 || a[6] !== 0 || a[10] !== 0) return a;
-  const [x, y, z] = [a[4] * a[9] - a[8] * a[5], a[8] * a[1] - a[0] * a[9], a[0] * a[5] - a[4] * a[1]];
-  const length = Math.hypot(x, y, z) || 1;
-  return [a[0], a[1], x / length, a[3], a[4], a[5], y / length, a[7], a[8], a[9], z / length, a[11]];
-}
-
 /** Absolute volume of a voxel; NaN when the affine holds one. */
 function volumeOf(a: Affine): number {
   return Math.abs(determinant([a[0], a[1], a[2], a[4], a[5], a[6], a[8], a[9], a[10]]));
@@ -455,23 +441,10 @@ function quaternionOf(m: Matrix3): { quaternion: Vector3; qfac: 1 | -1 } {
 
 // --- voxels ---
 
-function storedTypeOf(data: VoxelData): StoredType {
-  if (data instanceof Int8Array) return 'int8';
-  if (data instanceof Uint8Array) return 'uint8';
-  if (data instanceof Int16Array) return 'int16';
-  if (data instanceof Uint16Array) return 'uint16';
-  if (data instanceof Int32Array) return 'int32';
-  if (data instanceof Uint32Array) return 'uint32';
-  return data instanceof Float32Array ? 'float32' : 'float64';
-}
-
 /** @param stored bytes that may be changed and kept */
 function readVoxels(stored: Uint8Array, header: NiftiHeader, name: string, notices: string[]): VoxelData {
   const { storedType, slope, intercept } = header;
-  const size = bytesPerVoxel[storedType];
-  const bytes = stored.byteOffset % size === 0 ? stored : copied(stored, name);
-  if (header.byteOrder === 'big') reverseBytes(bytes, size);
-  const values = storedValues(bytes, storedType, name);
+  const values = storedNumbers(stored, storedType, header.byteOrder, name);
 
   const scaled = Number.isFinite(slope) && slope !== 0;
   if (!Number.isFinite(slope)) notices.push(`${name}: its scale (scl_slope) is no finite number and was ignored.`);
@@ -481,93 +454,9 @@ function readVoxels(stored: Uint8Array, header: NiftiHeader, name: string, notic
     );
   }
   if (!scaled || (slope === 1 && intercept === 0)) {
-    if (values instanceof Float32Array) return withoutInfinities(values, name, notices);
-    if (values instanceof Float64Array && storedType === 'float64') {
-      const finite = withoutInfinities(values, name, notices);
-      return fitsFloat32(finite) ? Float32Array.from(finite) : finite;
-    }
-    return values;
+    return intensitiesOf(values, storedType, name, notices);
   }
   const result = fitsFloat32(values) ? new Float32Array(values.length) : new Float64Array(values.length);
   for (let i = 0; i < values.length; i++) result[i] = slope * values[i] + intercept;
   return withoutInfinities(result, name, notices);
-}
-
-function copied(bytes: Uint8Array, name: string): Uint8Array {
-  const copy = allocate(bytes.length, name);
-  copy.set(bytes);
-  return copy;
-}
-
-/** Aligned bytes in this machine's (little-endian) order as numbers. */
-function storedValues({ buffer, byteOffset, byteLength }: Uint8Array, type: StoredType, name: string): VoxelData {
-  const count = byteLength / bytesPerVoxel[type];
-  switch (type) {
-    case 'int8':
-      return new Int8Array(buffer, byteOffset, count);
-    case 'uint8':
-      return new Uint8Array(buffer, byteOffset, count);
-    case 'int16':
-      return new Int16Array(buffer, byteOffset, count);
-    case 'uint16':
-      return new Uint16Array(buffer, byteOffset, count);
-    case 'int32':
-      return new Int32Array(buffer, byteOffset, count);
-    case 'uint32':
-      return new Uint32Array(buffer, byteOffset, count);
-    case 'float32':
-      return new Float32Array(buffer, byteOffset, count);
-    case 'float64':
-      return new Float64Array(buffer, byteOffset, count);
-    case 'int64':
-      return exactNumbers(new BigInt64Array(buffer, byteOffset, count), name);
-    case 'uint64':
-      return exactNumbers(new BigUint64Array(buffer, byteOffset, count), name);
-  }
-}
-
-function exactNumbers(values: BigInt64Array | BigUint64Array, name: string): Float64Array {
-  const numbers = new Float64Array(values.length);
-  for (let i = 0; i < values.length; i++) {
-    numbers[i] = Number(values[i]);
-    if (!Number.isSafeInteger(numbers[i])) {
-      throw new InputError(
-        `${name} holds 64-bit integers such as ${values[i]} that no float64 can hold exactly; save it as float64 or with smaller numbers.`,
-      );
-    }
-  }
-  return numbers;
-}
-
-/** Whether every value is the same in float32 (what is not finite counts as the same). */
-function fitsFloat32(values: VoxelData): boolean {
-  if (!(values instanceof Int32Array || values instanceof Uint32Array || values instanceof Float64Array)) return true;
-  for (let i = 0; i < values.length; i++) {
-    if (!Object.is(Math.fround(values[i]), values[i])) return false;
-  }
-  return true;
-}
-
-function withoutInfinities<T extends Float32Array | Float64Array>(values: T, name: string, notices: string[]): T {
-  let replaced = 0;
-  for (let i = 0; i < values.length; i++) {
-    if (Number.isFinite(values[i])) continue;
-    values[i] = 0;
-    replaced++;
-  }
-  if (replaced > 0) {
-    notices.push(`${name}: ${replaced} of ${values.length} voxels were not finite (NaN or infinite) and are 0 now.`);
-  }
-  return values;
-}
-
-/** Reverses the bytes of each element of `size` bytes, in place. */
-function reverseBytes(bytes: Uint8Array, size: number): void {
-  for (let start = 0; start < bytes.length; start += size) {
-    for (let low = start, high = start + size - 1; low < high; low++, high--) {
-      const byte = bytes[low];
-      bytes[low] = bytes[high];
-      bytes[high] = byte;
-    }
-  }
 }

@@ -6,37 +6,14 @@
  * and geometry is in `nifti.ts`.
  */
 import { InputError } from '../../errors.ts';
+import { type ByteOrder, bytesPerVoxel, type StoredType } from './voxels.ts';
 
-/** Types of stored voxels that a volume can be made of. */
-export type StoredType =
-  | 'int8'
-  | 'uint8'
-  | 'int16'
-  | 'uint16'
-  | 'int32'
-  | 'uint32'
-  | 'int64'
-  | 'uint64'
-  | 'float32'
-  | 'float64';
-
-export const bytesPerVoxel: Record<StoredType, number> = {
-  int8: 1,
-  uint8: 1,
-  int16: 2,
-  uint16: 2,
-  int32: 4,
-  uint32: 4,
-  int64: 8,
-  uint64: 8,
-  float32: 4,
-  float64: 8,
-};
+export type { StoredType } from './voxels.ts';
 
 /** Numbers as the file stores them (a float32 widened is still the same number), so that they can be stored again. */
 export interface NiftiHeader {
   readonly version: 1 | 2;
-  readonly byteOrder: 'little' | 'big';
+  readonly byteOrder: ByteOrder;
   /** Header and voxels in two files, .hdr and .img. */
   readonly paired: boolean;
   /** Lengths of the axes i, j, k and further, as many as dim[0] says. */
