@@ -15,6 +15,7 @@ import {
   paste,
   type Regrid,
   type ResamplingOptions,
+  rangeOf,
   resampleSlices,
   slicesRead,
   type Vector3,
@@ -57,15 +58,17 @@ export function restoration(
   const labels = largest < 256 ? new Uint8Array(voxels) : new Uint16Array(voxels);
   const probabilities = wanted ? new Float32Array(classes * voxels) : undefined;
 
-  /** A box on the cropped grid, class by class; `valuesOf` may give the same array again. */
-  const decideBox = (start: Vector3, size: Vector3, valuesOf: (index: number) => Float32Array) => {
+  const all = Array.from({ length: classes }, (_, k) => k);
+  const decideBox: Decide = (start, size, valuesOf, candidates) => {
     let known: Float32Array | undefined;
     if (probabilities) {
       known = new Float32Array(classes * elementCount(size));
       for (let k = 0; k < classes; k++) known.set(valuesOf(k), k * elementCount(size));
     }
     const from = known ? (k: number) => known.subarray(k * elementCount(size), (k + 1) * elementCount(size)) : valuesOf;
-    const decided = plan.regionsClassOrder ? decideRegions(plan, from) : largestClass(classes, from);
+    const decided = plan.regionsClassOrder
+      ? decideRegions(plan, elementCount(size), candidates, from)
+      : largestClass(candidates, from);
     putBox(decided, size, labels, shape, start);
     if (!probabilities || !known) return;
     if (plan.convention === 'nnunet-v2') toProbabilities(known, classes, plan.regions ? 'sigmoid' : 'softmax');
@@ -77,7 +80,7 @@ export function restoration(
   const take = sameShape(prepared.shape, shape)
     ? ({ start, shape: size, values }: BlendedPart) => {
         const count = elementCount(size);
-        decideBox(start, size, (k) => values.subarray(k * count, (k + 1) * count));
+        decideBox(start, size, (k) => values.subarray(k * count, (k + 1) * count), all);
       }
     : resampledSlices(prepared, plan, classes, decideBox);
 
@@ -97,13 +100,25 @@ export function restoration(
   };
 }
 
-type Decide = (start: Vector3, size: Vector3, valuesOf: (index: number) => Float32Array) => void;
+/**
+ * Decides a box on the cropped grid.
+ * @param valuesOf the values of one class
+ * @param candidates outputs that can be the answer somewhere in the box; the others are not asked for
+ */
+type Decide = (
+  start: Vector3,
+  size: Vector3,
+  valuesOf: (index: number) => Float32Array,
+  candidates: readonly number[],
+) => void;
 
 /** Some slices of the network's grid, all classes: [classes, to - from, h, w]. */
 interface Slab {
   readonly from: number;
   readonly to: number;
   readonly values: Float32Array;
+  /** The largest value of each class. */
+  readonly largest: Float32Array;
   /** Voxels of a class that are still to come. */
   left: number;
 }
@@ -125,9 +140,21 @@ function resampledSlices(prepared: Prepared, plan: Plan, classes: number, decide
   const slabFor = ({ start: [from], shape: [depth] }: BlendedPart): Slab => {
     const known = slabs.find((slab) => slab.from === from);
     if (known) return known;
-    const slab = { from, to: from + depth, values: new Float32Array(classes * depth * area), left: depth * area };
+    const slab: Slab = {
+      from,
+      to: from + depth,
+      values: new Float32Array(classes * depth * area),
+      largest: new Float32Array(classes).fill(-Infinity),
+      left: depth * area,
+    };
     slabs.push(slab);
     return slab;
+  };
+  /** Outputs that can be the answer somewhere in these slices. Most organs are elsewhere: this saves most of the work. */
+  const candidatesIn = (from: number, to: number): number[] => {
+    const threshold = smallestAnswer(plan, classes);
+    const parts = slabs.filter((slab) => slab.from < to && from < slab.to);
+    return [...Array(classes).keys()].filter((k) => parts.some(({ largest }) => largest[k] >= threshold));
   };
   /** One class of neighboring slices. */
   const slicesOf = (k: number, from: number, to: number): Float32Array => {
@@ -151,6 +178,8 @@ function resampledSlices(prepared: Prepared, plan: Plan, classes: number, decide
     const slab = slabFor(part);
     const voxels = elementCount(part.shape);
     for (let k = 0; k < classes; k++) {
+      const [, largest] = rangeOf(part.values.subarray(k * voxels, (k + 1) * voxels));
+      slab.largest[k] = Math.max(slab.largest[k], largest);
       putBox(
         part.values.subarray(k * voxels, (k + 1) * voxels),
         part.shape,
@@ -167,27 +196,42 @@ function resampledSlices(prepared: Prepared, plan: Plan, classes: number, decide
     if (to === decided) return;
     const slices = { from: decided, to };
     const read = slicesRead(regrid, options, slices);
-    decide([decided, 0, 0], [to - decided, croppedShape[1], croppedShape[2]], (k) =>
-      resampleSlices(slicesOf(k, read.from, read.to), regrid, options, slices),
-    );
+    const valuesOf = (k: number) => resampleSlices(slicesOf(k, read.from, read.to), regrid, options, slices);
+    const size: Vector3 = [to - decided, croppedShape[1], croppedShape[2]];
+    decide([decided, 0, 0], size, valuesOf, candidatesIn(read.from, read.to));
     decided = to;
     const needed = to < croppedShape[0] ? slicesRead(regrid, options, { from: to, to: to + 1 }).from : Infinity;
     slabs = slabs.filter((held) => held.to > needed || held.left > 0);
   };
 }
 
+/** Values below this one are never the answer, wherever interpolation takes them. */
+function smallestAnswer(plan: Plan, classes: number): number {
+  // Splines overshoot.
+  if (plan.resampling.probabilities > 1) return -Infinity;
+  if (plan.regions) return regionThreshold(plan);
+  // Probabilities add up to 1, so the largest of n is 1 / n at least; rounding takes nothing near a thousandth away.
+  return plan.convention === 'nnunet-v1' ? 1 / classes - 1e-3 : -Infinity;
+}
+
+/** A logit of 0 is a probability of one half. */
+const regionThreshold = (plan: Plan) => (plan.convention === 'nnunet-v1' ? 0.5 : 0);
+
 /** The label of the last region, in output order, whose probability is above one half. */
-function decideRegions(plan: Plan, valuesOf: (index: number) => Float32Array): Labels {
+function decideRegions(
+  plan: Plan,
+  voxels: number,
+  candidates: readonly number[],
+  valuesOf: (index: number) => Float32Array,
+): Labels {
   const order = plan.regionsClassOrder ?? [];
-  // A logit of 0 is a probability of one half.
-  const threshold = plan.convention === 'nnunet-v1' ? 0.5 : 0;
-  let labels: Labels | undefined;
-  order.forEach((label, index) => {
+  const threshold = regionThreshold(plan);
+  const labels = Math.max(...order) < 256 ? new Uint8Array(voxels) : new Uint16Array(voxels);
+  for (const index of candidates) {
     const region = valuesOf(index);
-    labels ??= Math.max(...order) < 256 ? new Uint8Array(region.length) : new Uint16Array(region.length);
-    for (let i = 0; i < region.length; i++) if (region[i] > threshold) labels[i] = label;
-  });
-  return labels ?? new Uint8Array(0);
+    for (let i = 0; i < voxels; i++) if (region[i] > threshold) labels[i] = order[index];
+  }
+  return labels;
 }
 
 /** Writes a block of `size` voxels into an array of `shape`. */

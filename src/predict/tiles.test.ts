@@ -47,7 +47,7 @@ const floats = (...values: number[]) => Float32Array.from(values);
 /** Of three classes one after the other. */
 function labelsOf(values: Float32Array): Uint8Array | Uint16Array {
   const voxels = values.length / 3;
-  return largestClass(3, (k) => values.subarray(k * voxels, (k + 1) * voxels));
+  return largestClass([0, 1, 2], (k) => values.subarray(k * voxels, (k + 1) * voxels));
 }
 
 describe('positions', () => {
@@ -127,6 +127,11 @@ describe('classes', () => {
     // Three classes, four voxels.
     expect([...labelsOf(floats(1, 0, 2, 0, /**/ 0, 3, 2, 0, /**/ 0, 1, 3, 0))]).toEqual([0, 1, 2, 0]);
   });
+});
+
+test('only candidates are compared', () => {
+  const values = [floats(9, 9), floats(0, 2), floats(1, 1)];
+  expect([...largestClass([1, 2], (k) => values[k])]).toEqual([2, 1]);
 });
 
 describe('blending', () => {

@@ -158,16 +158,19 @@ export function toProbabilities(logits: Float32Array, classes: number, head: Hea
 
 /**
  * The class with the largest value at each voxel; the first one where several are largest.
+ * @param candidates classes that are compared, ascending, at least one
  * @param valuesOf the values of one class; asked class by class, so that only two of them need be there at a time
  */
 export function largestClass(
-  classes: number,
+  candidates: readonly number[],
   valuesOf: (index: number) => Float32Array,
 ): Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer> {
+  const [first, ...others] = candidates;
   // A copy, for what comes may be a view of the sums.
-  const best = valuesOf(0).slice();
-  const labels = classes <= 256 ? new Uint8Array(best.length) : new Uint16Array(best.length);
-  for (let k = 1; k < classes; k++) {
+  const best = valuesOf(first).slice();
+  const labels = candidates[others.length] < 256 ? new Uint8Array(best.length) : new Uint16Array(best.length);
+  if (first > 0) labels.fill(first);
+  for (const k of others) {
     const values = valuesOf(k);
     for (let i = 0; i < best.length; i++) {
       if (!(values[i] > best[i])) continue;

@@ -19,6 +19,16 @@ export {
   padTo,
   paste,
 } from './cropping.ts';
+export type { VolumeImage } from './formats/image.ts';
+export {
+  isMetaImage,
+  type MetaImageReadOptions,
+  type MetaImageWriteOptions,
+  metaImageDataFile,
+  readMetaImage,
+  writeMetaImage,
+  writeMetaImageLabels,
+} from './formats/metaImage.ts';
 export {
   type NiftiImage,
   type NiftiReadOptions,
@@ -28,7 +38,17 @@ export {
   writeNiftiLabels,
   writeNiftiPair,
 } from './formats/nifti.ts';
-export type { NiftiHeader, StoredType } from './formats/niftiHeader.ts';
+export type { NiftiHeader } from './formats/niftiHeader.ts';
+export {
+  isNrrd,
+  type NrrdReadOptions,
+  type NrrdWriteOptions,
+  nrrdDataFile,
+  readNrrd,
+  writeNrrd,
+  writeNrrdLabels,
+} from './formats/nrrd.ts';
+export type { StoredType } from './formats/voxels.ts';
 export {
   type ForegroundIntensities,
   type IntensityRange,
@@ -80,6 +100,7 @@ export {
   indexToWorld,
   type LabelMap,
   type Matrix3,
+  rangeOf,
   swapLpsRas,
   type Vector3,
   type Volume,
