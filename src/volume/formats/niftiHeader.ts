@@ -8,8 +8,6 @@
 import { InputError } from '../../errors.ts';
 import { type ByteOrder, bytesPerVoxel, type StoredType } from './voxels.ts';
 
-export type { StoredType } from './voxels.ts';
-
 /** Numbers as the file stores them (a float32 widened is still the same number), so that they can be stored again. */
 export interface NiftiHeader {
   readonly version: 1 | 2;
