@@ -313,8 +313,12 @@ describe('readNrrd: what it refuses', () => {
     ['nothing', new Uint8Array(0), /is no NRRD file/],
     ['an unknown version', drawn('NRRD0006\ntype: short'), /NRRD of version 6/],
     ['a missing field', six({ sizes: undefined }), /has no field "sizes"/],
-    ['a field that is none', six({ 'space orgin': '(1,2,3)' }), /"space orgin: \(1,2,3\)".*is no field/],
-    ['a line that is none', drawn('NRRD0004\nhello'), /the line "hello"/],
+    [
+      'a field that is none',
+      six({ 'space orgin': '(1,2,3)' }),
+      /the field "space orgin" in its header, which NRRD does not know/,
+    ],
+    ['a line that is none', drawn('NRRD0004\nhello'), /a line without a colon in its header/],
     ['a field twice', drawn('NRRD0004\ntype: short\ntype: float'), /gives "type" twice/],
     ['an unknown type', six({ type: 'char' }), /type "char"/],
     ['blocks', six({ type: 'block' }), /type "block"/],
@@ -531,7 +535,7 @@ describe.skipIf(!hasShared)('a real scan', () => {
     const [a, , , , b, , , , c] = affineOf(volume);
     expect([a, b, c]).toEqual([-0.99359200921208746, 0.04970492721885441, -0.10151029228632795]);
     const again = read(writeNrrd(volume, { gzip: false })).volume;
-    expect(again.data).toEqual(volume.data);
+    expect(hash(again.data)).toBe(expected.sha256_int32le_xfastest);
     expect(affineOf(again)).toEqual(affineOf(volume));
     expect(again.spacing).toEqual(volume.spacing);
   });

@@ -212,9 +212,9 @@ function addField(line: string, fields: Map<string, string>, name: string): stri
   const field = line.slice(0, Math.max(0, colon)).toLowerCase().replaceAll(' ', '');
   if (colon < 0 || line[colon + 1] === '=' || !knownFields.has(field)) {
     if (line.includes(':=')) return undefined;
-    throw new InputError(
-      `${name} has the line ${shown(line)} in its header, which is no field of NRRD; correct or remove it.`,
-    );
+    // What stands behind a colon may be the name of a patient.
+    const what = colon < 0 ? 'a line without a colon' : `the field ${shown(line.slice(0, colon))}`;
+    throw new InputError(`${name} has ${what} in its header, which NRRD does not know; correct or remove it.`);
   }
   if (fields.has(field)) throw new InputError(`${name} gives ${shown(line.slice(0, colon))} twice; remove one.`);
   fields.set(field, line.slice(colon + 1).trim());

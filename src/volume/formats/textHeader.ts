@@ -119,7 +119,7 @@ export interface StoredImage {
   readonly type: StoredType;
 }
 
-export function storedCount({ sizes }: StoredImage): number {
+function storedCount({ sizes }: StoredImage): number {
   return sizes.reduce((count, length) => count * length, 1);
 }
 
