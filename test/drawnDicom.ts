@@ -4,7 +4,7 @@
  */
 
 /** Types whose length takes four bytes after two empty ones. */
-const longTypes = ['OB', 'OV', 'OW', 'SQ', 'UN', 'UT'];
+const longTypes = ['OB', 'OD', 'OF', 'OV', 'OW', 'SQ', 'UN', 'UT'];
 
 /** One element, `0020,000e` as tag. Texts are padded to even length. */
 export function element(tag: string, type: string, value: string | readonly number[]): number[] {

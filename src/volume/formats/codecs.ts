@@ -3,7 +3,7 @@
  * (JPEG-LS), compiled to WebAssembly, with the same compiled to plain JavaScript where that cannot be had. They run in Node
  * and in browsers. Whoever calls has checked the code's size against the image's; what comes out is checked here again.
  */
-import { InputError } from '../../errors.ts';
+import { InputError, ResourceError } from '../../errors.ts';
 import type { CodedFrame } from './jpeg.ts';
 
 type Samples = Int8Array | Uint8Array | Int16Array | Uint16Array;
@@ -59,16 +59,11 @@ const loaded = new Map<Codec, Promise<NewDecoder>>();
  * @param code a code stream that says it holds `frame`
  * @param name what to call the image in messages
  * @throws InputError when it cannot be decoded, or turns out to be of another size
+ * @throws ResourceError when the codec cannot be loaded
  */
 export async function decodeWith(codec: Codec, code: Uint8Array, frame: CodedFrame, name: string): Promise<Samples> {
   const { rows, columns, precision, signed } = frame;
-  let loading = loaded.get(codec);
-  if (!loading) {
-    const { compiled, plain } = loaders[codec];
-    loading = compiled().catch(plain);
-    loaded.set(codec, loading);
-  }
-  const newDecoder = await loading;
+  const newDecoder = await decoderOf(codec);
   let samples: Samples | undefined;
   try {
     samples = decode(newDecoder(), code, frame);
@@ -82,6 +77,21 @@ export async function decodeWith(codec: Codec, code: Uint8Array, frame: CodedFra
     );
   }
   return samples;
+}
+
+/** @throws ResourceError when it cannot be loaded, as when a page has lost its server */
+async function decoderOf(codec: Codec): Promise<NewDecoder> {
+  const { compiled, plain } = loaders[codec];
+  const loading = loaded.get(codec) ?? compiled().catch(plain);
+  loaded.set(codec, loading);
+  try {
+    return await loading;
+  } catch (cause) {
+    loaded.delete(codec);
+    throw new ResourceError(`The decoder for ${codec} could not be loaded; check the connection and try again.`, {
+      cause,
+    });
+  }
 }
 
 /** Undefined when what is decoded is not the frame that was announced. */

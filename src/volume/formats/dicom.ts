@@ -635,7 +635,7 @@ function directionOf(orientation: readonly number[]): Matrix3 | undefined {
   if (!crooked.every((value) => Math.abs(value) < 0.02)) return undefined;
   const x = unit(row);
   const z = unit(cross(row, column));
-  const y = cross(z, x);
+  const y = unit(cross(z, x));
   return [x[0], y[0], z[0], x[1], y[1], z[1], x[2], y[2], z[2]];
 }
 
@@ -645,9 +645,10 @@ function cross(u: readonly number[], v: readonly number[]): Vector3 {
   return [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
 }
 
+/** Without negative zeros. */
 function unit(v: readonly number[]): Vector3 {
   const length = Math.sqrt(dot(v, v));
-  return [v[0] / length, v[1] / length, v[2] / length];
+  return [v[0] / length + 0, v[1] / length + 0, v[2] / length + 0];
 }
 
 /** Smallest of many: `Math.min(...values)` ends at some 100,000 arguments. */

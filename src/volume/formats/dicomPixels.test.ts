@@ -24,6 +24,7 @@ interface DrawnPixels {
   readonly pixels: readonly number[];
   readonly compressed?: boolean;
   readonly tag?: string;
+  readonly type?: string;
 }
 
 /** 3 x 1 pixels of 16 bits when nothing else is said. */
@@ -41,6 +42,7 @@ function drawn({
   pixels,
   compressed = false,
   tag = '7fe0,0010',
+  type = 'OW',
 }: DrawnPixels): Uint8Array {
   const head = [
     ...element('0028,0002', 'US', uint16(1)),
@@ -56,7 +58,7 @@ function drawn({
   ];
   const data = compressed
     ? [0xe0, 0x7f, 0x10, 0, 0x4f, 0x42, 0, 0, ...uint32(0xffffffff), ...pixels, ...item(0xe0dd, [])]
-    : element(tag, 'OW', pixels);
+    : element(tag, type, pixels);
   return part10([...head, ...data], syntax);
 }
 
@@ -126,9 +128,13 @@ describe('stored values', () => {
 
   it('that are floats are read as they are', async () => {
     const floats = [...new Uint8Array(Float32Array.of(1.5, -2, 1e30).buffer)];
-    expect(await values({ allocated: 32, tag: '7fe0,0008', pixels: floats })).toEqual([1.5, -2, Math.fround(1e30)]);
+    expect(await values({ allocated: 32, tag: '7fe0,0008', type: 'OF', pixels: floats })).toEqual([
+      1.5,
+      -2,
+      Math.fround(1e30),
+    ]);
     const doubles = [...new Uint8Array(Float64Array.of(0.1, -2, 1e300).buffer)];
-    expect(await values({ allocated: 64, tag: '7fe0,0009', pixels: doubles })).toEqual([0.1, -2, 1e300]);
+    expect(await values({ allocated: 64, tag: '7fe0,0009', type: 'OD', pixels: doubles })).toEqual([0.1, -2, 1e300]);
   });
 
   it('of the second frame lie behind those of the first', async () => {

@@ -10,7 +10,7 @@ import { type DicomFile, type DicomHeader, type DicomSeries, isDicom, readDicomH
 import { framesOf } from './dicomPixels.ts';
 import type { ImageFile, VolumeImage } from './image.ts';
 
-export interface ListedSeries {
+interface ListedSeries {
   /** 1, 2, ... in this listing. */
   readonly number: number;
   readonly modality: string;
