@@ -355,7 +355,8 @@ ElementDataFile = LOCAL
 });
 
 test('isMetaImage looks at the first bytes alone', () => {
-  expect(isMetaImage(six().subarray(0, 40))).toBe(true);
+  expect(isMetaImage(six().subarray(0, 20))).toBe(true);
+  expect(isMetaImage(six({ ObjectType: undefined }).subarray(0, 20))).toBe(true);
   expect(isMetaImage(new TextEncoder().encode('NRRD0004\nNDims = 3'))).toBe(false);
   expect(isMetaImage(new Uint8Array(400))).toBe(false);
 });

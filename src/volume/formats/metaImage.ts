@@ -59,13 +59,13 @@ export interface MetaImageWriteOptions {
   compress?: boolean;
 }
 
-/** Bytes in which MetaIO's own readers look for the field NDims. */
+/** Bytes in which MetaIO's own readers look for the field NDims; a comment may stand before it. */
 const searchedHead = 8000;
 
-/** Whether the first bytes of a file are those of a MetaImage: it has no magic, but `key = value` lines with NDims. */
+/** Whether the first bytes of a file are those of a MetaImage: it has no magic, but `key = value` lines with two known keys. */
 export function isMetaImage(head: Uint8Array): boolean {
   const text = latin1(head.subarray(0, searchedHead));
-  return /^[A-Za-z_]{1,64}[ \t]{0,64}[=:]/.test(text) && /^NDims[ \t]{0,64}[=:]/m.test(text);
+  return /^[A-Za-z_]{1,64}[ \t]{0,64}[=:]/.test(text) && /^(ObjectType|NDims)[ \t]{0,64}[=:]/m.test(text);
 }
 
 /**
@@ -198,7 +198,9 @@ const readFields = new Set([
 
 function readHeader(bytes: Uint8Array, name: string): Header {
   if (!isMetaImage(bytes)) {
-    throw new InputError(`${name} is no MetaImage file: it does not begin with a header that has the field NDims.`);
+    throw new InputError(
+      `${name} is no MetaImage file: it does not begin with a header of the fields ObjectType or NDims.`,
+    );
   }
   const text = latin1(bytes.subarray(0, longestTextHeader));
   const fields = new Map<string, string>();
