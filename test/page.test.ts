@@ -3,6 +3,8 @@
  * Chromium; without it the tests are skipped, and say so.
  */
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,6 +22,19 @@ if (!hasBrowser) {
 
 const file = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 const examplePath = file('examples/hippocampus_319.nii.gz');
+
+async function listening(handler: RequestListener): Promise<{ url: string; close(): Promise<void> }> {
+  const server = createServer(handler);
+  await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://localhost:${port}/`,
+    async close() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
 
 describe.skipIf(!hasBrowser)('the page', () => {
   const folder = mkdtempSync(join(tmpdir(), 'unetrpp-page-'));
@@ -207,5 +222,49 @@ describe.skipIf(!hasBrowser)('the page', () => {
   test('nothing was asked of another server, and nothing went wrong unseen', () => {
     expect(outside).toEqual([]);
     expect(complaints).toEqual([]);
+  });
+
+  /** Tries to reach a server that would answer, from the page and from its worker. */
+  async function expectBarred(): Promise<void> {
+    let asked = 0;
+    const other = await listening((_request, response) => {
+      asked++;
+      response.writeHead(200, { 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' });
+      response.end('reached');
+    });
+    const reach = (url: string) =>
+      fetch(url).then(
+        (response) => response.text(),
+        () => 'barred',
+      );
+    expect(await reach(other.url)).toBe('reached');
+    expect(await page.evaluate(reach, other.url)).toBe('barred');
+    expect(page.workers().length).toBeGreaterThan(0);
+    expect(await page.workers()[0].evaluate(reach, other.url)).toBe('barred');
+    expect(asked).toBe(1);
+    await other.close();
+  }
+
+  test('neither the page nor its worker can reach another server', async () => {
+    await expectBarred();
+  });
+
+  test('works in a subfolder of a server that sends no headers, with one thread, and says so', async () => {
+    const plain = await listening((request, response) => {
+      const path = new URL(request.url ?? '', 'http://localhost').pathname.replace('/some/folder/', '') || 'index.html';
+      const type = { html: 'text/html', js: 'text/javascript', css: 'text/css', wasm: 'application/wasm' };
+      const ending = path.split('.').at(-1) as keyof typeof type;
+      response.setHeader('Content-Type', type[ending] ?? 'application/octet-stream');
+      response.end(readFileSync(join(built, path)));
+    });
+    await page.goto(`${plain.url}some/folder/`);
+    await page.locator('#take-example').click();
+    await page.locator('#run:enabled').click();
+    await page.locator('#result').waitFor({ timeout: 60_000 });
+    expect(await page.evaluate(() => crossOriginIsolated)).toBe(false);
+    expect(await shown('#thread-note')).toMatch(/^One thread/);
+    expect(await shown('#result-facts')).toMatch(/s on CPU \(WebAssembly, 1 thread\)$/);
+    await expectBarred();
+    await plain.close();
   });
 });

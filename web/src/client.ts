@@ -4,7 +4,16 @@
  * one with the same scan and model.
  */
 import type { Progress } from '../../src/index.ts';
-import type { FailureKind, FromWorker, Kind, Question, Questions, ToWorker } from './protocol.ts';
+import {
+  type FailureKind,
+  type FromWorker,
+  type Kind,
+  type Question,
+  type Questions,
+  type ToWorker,
+  workerName,
+} from './protocol.ts';
+import workerUrl from './worker.ts?worker&url';
 
 /** How long a worker may take to answer a cancel. */
 const patienceMs = 1000;
@@ -36,6 +45,16 @@ interface Waiting {
   onProgress?: (progress: Progress) => void;
 }
 
+/**
+ * A worker that loads another script alone heeds that script's headers, which not every host sends; one made of a blob is
+ * under the page's own policy, wherever it is served.
+ */
+function startWorker(): Worker {
+  const script = `import ${JSON.stringify(new URL(workerUrl, document.baseURI).href)};`;
+  const url = URL.createObjectURL(new Blob([script], { type: 'text/javascript' }));
+  return new Worker(url, { type: 'module', name: workerName });
+}
+
 export function startClient(): Ask {
   let worker: Worker | undefined;
   let lastId = 0;
@@ -52,7 +71,7 @@ export function startClient(): Ask {
 
   const post = (message: ToWorker) => {
     if (!worker) {
-      worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
+      worker = startWorker();
       worker.addEventListener('message', ({ data }: MessageEvent<FromWorker>) => hear(data));
       worker.addEventListener('error', (event) => {
         event.preventDefault();

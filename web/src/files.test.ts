@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { InputError } from '../../src/errors.ts';
-import { imageFile, imagesOf, scanName, sortFiles } from './files.ts';
+import { imageFile, imagesOf, mayBeSeries, scanName, sortFiles } from './files.ts';
 import type { GivenFile } from './protocol.ts';
 
 const given = (...paths: string[]): GivenFile[] => paths.map((path) => ({ path, bytes: new Blob([path]) }));
@@ -37,6 +37,12 @@ test('as many images as the model takes channels are its channels; otherwise all
   expect(imagesOf(four, 1)).toEqual([four]);
   const slices = given('ct/IM1', 'ct/IM2');
   expect(imagesOf(slices, 2)).toEqual([slices]);
+});
+
+test('several files without the ending of an image may be a DICOM series', () => {
+  expect(mayBeSeries(given('ct/IM1', 'ct/IM2'))).toBe(true);
+  expect(mayBeSeries(given('a.hdr', 'a.img'))).toBe(false);
+  expect(mayBeSeries(given('notes.txt'))).toBe(false);
 });
 
 test('a scan is called by its file without ending and channel, or by the folder of its slices', () => {

@@ -100,6 +100,11 @@ export function imagesOf(files: readonly GivenFile[], channels: number): GivenFi
   return [[...files]];
 }
 
+/** Whether files may be slices of DICOM series: images of other formats say so by their names. */
+export function mayBeSeries(files: readonly GivenFile[]): boolean {
+  return files.length > 1 && files.every(({ path }) => imageEnding(path) === undefined);
+}
+
 /** What to call a scan: its file without the ending and channel number, or its folder. */
 export function scanName(files: readonly GivenFile[]): string {
   const [{ path }] = files;

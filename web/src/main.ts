@@ -8,9 +8,18 @@ import { labelColor } from '../../src/volume/index.ts';
 import { imageEndings } from '../../src/volume/read.ts';
 import { Failure, startClient } from './client.ts';
 import { button, element, fill, input, make, note, select, show, text } from './elements.ts';
-import { baseName, chosenFiles, droppedFiles, type Given, imagesOf, scanName, sortFiles } from './files.ts';
-import type { GivenFile, LoadedModel, Scan, Segmented } from './protocol.ts';
-import { exampleScan, shippedModel } from './shipped.ts';
+import {
+  baseName,
+  chosenFiles,
+  droppedFiles,
+  type Given,
+  imagesOf,
+  mayBeSeries,
+  scanName,
+  sortFiles,
+} from './files.ts';
+import type { GivenFile, LoadedModel, Scan, Segmented, Series } from './protocol.ts';
+import { exampleScan, type ModelFiles, shippedModel } from './shipped.ts';
 import { openViewer, type Position, type Viewer } from './viewer.ts';
 import { by, duration, listed, type Moment, memory, milliliters, progressText, timeLeft } from './wording.ts';
 
@@ -23,8 +32,13 @@ let viewer: Promise<Viewer | undefined> | undefined;
 /** The files of the scan, in the order of its channels. */
 let scanFiles: readonly GivenFile[] = [];
 let scan: Scan | undefined;
+/** The DICOM series that the files hold, when they hold several; which one is read. */
+let seriesThere: readonly Series[] = [];
+let seriesRead: number | undefined;
 let model: LoadedModel | undefined;
 let modelIsShipped = false;
+/** How many models are on their way; while any is, the one that is there is not run. */
+let modelsComing = 0;
 let reading = false;
 let running: AbortController | undefined;
 let maskUrl: string | undefined;
@@ -79,8 +93,8 @@ async function take(files: readonly GivenFile[]): Promise<void> {
   }
   if (given.model) {
     const { manifest, weights } = given.model;
-    const name = manifest.path.split('/').at(-2) ?? 'the model';
-    await takeModel({ manifest: manifest.bytes, weights: weights.bytes, name }, false);
+    const name = manifest.path.split('/').at(-2) ?? manifest.path;
+    await takeModel(name, async () => ({ manifest: manifest.bytes, weights: weights.bytes }), false);
   }
   if (given.scan.length > 0) await takeScan(given.scan);
 }
@@ -93,7 +107,7 @@ async function takeScan(files: readonly GivenFile[]): Promise<void> {
   if (!scan) text('stage-title', scanName(files));
   note('frame-note', 'Reading the scan');
   announce('Reading the scan');
-  if (!model) void takeShippedModel();
+  if (!model && modelsComing === 0) void takeShippedModel();
   try {
     await readScan(files);
     if (here !== visit) return;
@@ -111,17 +125,26 @@ async function takeScan(files: readonly GivenFile[]): Promise<void> {
   }
 }
 
-/** Reads files as the model's channels want them, and shows the scan. @throws Failure */
-async function readScan(files: readonly GivenFile[]): Promise<void> {
+/**
+ * Reads files as the model's channels want them, and shows the scan.
+ * @param wanted number of the DICOM series, where there are several; unless said, the one with the most slices
+ * @throws Failure
+ */
+async function readScan(files: readonly GivenFile[], wanted?: number): Promise<void> {
   const here = visit;
   reading = true;
   try {
-    const read = await ask('scan', { images: imagesOf(files, model?.channels.length ?? 1) });
+    const found = mayBeSeries(files) ? await ask('series', { files }) : [];
+    const [longest] = [...found].sort((a, b) => b.size[2] - a.size[2]);
+    const series = found.length > 1 ? (wanted ?? longest.number) : undefined;
+    const read = await ask('scan', { images: imagesOf(files, model?.channels.length ?? 1), series });
     const view = await openedViewer();
     if (here !== visit) return;
     clearResult();
     scan = read;
     scanFiles = files;
+    [seriesThere, seriesRead] = [found, series];
+    showSeries();
     await view?.showScan(read.picture);
     const channels = read.channels > 1 ? `, ${read.channels} channels` : '';
     text('stage-title', scanName(files));
@@ -139,30 +162,27 @@ function openedViewer(): Promise<Viewer | undefined> {
   return viewer;
 }
 
-async function takeShippedModel(): Promise<void> {
-  try {
-    await takeModel(await shippedModel(), true);
-  } catch (error) {
-    fail('The shipped model could not be loaded', error);
-  }
-}
+const takeShippedModel = () => takeModel('hippocampus', shippedModel, true);
 
 /** Loads a model; when that fails, the one before stays. */
-async function takeModel(files: { manifest: Blob; weights: Blob; name: string }, isShipped: boolean): Promise<void> {
+async function takeModel(name: string, files: () => Promise<ModelFiles>, isShipped: boolean): Promise<void> {
   const channelsBefore = model?.channels.length ?? 1;
+  modelsComing += 1;
+  button('run').disabled = true;
   text('model-name', 'Loading the model');
   try {
-    model = await ask('model', files);
+    model = await ask('model', { ...(await files()), name });
     modelIsShipped = isShipped;
     clearResult();
   } catch (error) {
-    fail(`The model ${files.name} could not be loaded`, error);
+    fail(`The model ${name} could not be loaded`, error);
   }
+  modelsComing -= 1;
   showModel();
   // Another number of channels may make several images of the same files, or one of several.
   if (scan && model && model.channels.length !== channelsBefore && scanFiles.length > 1) {
     try {
-      await readScan(scanFiles);
+      await readScan(scanFiles, seriesRead);
     } catch (error) {
       fail('The scan does not fit the model', error);
     }
@@ -216,7 +236,7 @@ async function refresh(): Promise<void> {
   note('misfit', problem);
   text('memory', '');
   showChannels();
-  button('run').disabled = !scan || !model || problem !== '';
+  button('run').disabled = !scan || !model || problem !== '' || modelsComing > 0;
   if (!scan || !model || problem) return;
   showSteps(model.step);
   try {
@@ -243,6 +263,31 @@ function showChannels(): void {
       return make('label', { className: 'field' }, name, choice);
     }),
   );
+}
+
+/** Which series of a folder with several is shown, to be changed. */
+function showSeries(): void {
+  show('series-field', seriesThere.length > 1);
+  fill(
+    'series',
+    seriesThere.map(({ number, modality, size, spacing }) => {
+      const words = `${number}: ${modality}, ${by(size)}${spacing ? `, ${by(spacing)} mm` : ''}`;
+      return make('option', { value: String(number), selected: number === seriesRead }, words);
+    }),
+  );
+}
+
+async function changeSeries(wanted: number): Promise<void> {
+  if (reading || running) return;
+  show('failure', false);
+  note('frame-note', 'Reading the scan');
+  try {
+    await readScan(scanFiles, wanted);
+  } catch (error) {
+    fail(`Series ${wanted} could not be read`, error);
+    note('frame-note', '');
+    showSeries();
+  }
 }
 
 async function swapChannels(a: number, b: number): Promise<void> {
@@ -325,7 +370,9 @@ function showRunning(going: boolean): void {
   for (const id of ['start-over', 'choose-model-folder', 'choose-model-files', 'shipped-model']) {
     button(id).disabled = going;
   }
-  for (const choice of element('channels', HTMLElement).querySelectorAll('select')) choice.disabled = going;
+  for (const choice of document.querySelectorAll<HTMLSelectElement>('#channels select, #series')) {
+    choice.disabled = going;
+  }
   if (!going) return;
   button('cancel').disabled = false;
   text('cancel', 'Cancel').focus();
@@ -476,6 +523,7 @@ element('run-form', HTMLFormElement).addEventListener('submit', (event) => {
   event.preventDefault();
   void run();
 });
+select('series').addEventListener('change', () => void changeSeries(Number(select('series').value)));
 select('device').addEventListener('change', () => void refresh());
 input('opacity').addEventListener('input', setOpacity);
 for (const axis of axes) {

@@ -6,6 +6,9 @@ import type { DeviceName, DeviceReport } from '../../src/engine/engine.ts';
 import type { Progress } from '../../src/index.ts';
 import type { LabelVolume, Vector3 } from '../../src/volume/index.ts';
 
+/** By it the worker knows that it is the page's own, not one of the threads that the runtime starts. */
+export const workerName = 'segmentation';
+
 /** A file that was dropped, chosen or fetched. */
 export interface GivenFile {
   /** Path within what was given, `/` between folders. */
@@ -53,11 +56,25 @@ export interface Segmented {
   readonly file: Uint8Array<ArrayBuffer>;
 }
 
+/** One DICOM series of several in the same folder. */
+export interface Series {
+  /** 1, 2, ... in the order of the listing. */
+  readonly number: number;
+  readonly modality: string;
+  /** Columns, rows, slices. */
+  readonly size: Vector3;
+  readonly spacing: Vector3 | undefined;
+}
+
 /** Question -> what it carries and what it is answered with. */
 export interface Questions {
   devices: { asks: Record<never, never>; answer: readonly DeviceReport[] };
+  series: { asks: { readonly files: readonly GivenFile[] }; answer: readonly Series[] };
   /** One list of files for each image; several images become the channels of one scan. */
-  scan: { asks: { readonly images: readonly (readonly GivenFile[])[] }; answer: Scan };
+  scan: {
+    asks: { readonly images: readonly (readonly GivenFile[])[]; readonly series: number | undefined };
+    answer: Scan;
+  };
   model: { asks: { readonly manifest: Blob; readonly weights: Blob; readonly name: string }; answer: LoadedModel };
   /** Peak bytes of a run, roughly. */
   memory: { asks: { readonly device: DeviceName }; answer: number };

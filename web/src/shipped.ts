@@ -10,8 +10,13 @@ export async function exampleScan(): Promise<GivenFile> {
   return { path: 'hippocampus_319.nii.gz', bytes: await fetched(example) };
 }
 
-export async function shippedModel(): Promise<{ manifest: Blob; weights: Blob; name: string }> {
-  return { manifest: await fetched(manifest), weights: await fetched(weights), name: 'hippocampus' };
+export interface ModelFiles {
+  readonly manifest: Blob;
+  readonly weights: Blob;
+}
+
+export async function shippedModel(): Promise<ModelFiles> {
+  return { manifest: await fetched(manifest), weights: await fetched(weights) };
 }
 
 /** @throws InputError when the page's server does not give the file */

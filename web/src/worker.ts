@@ -15,12 +15,22 @@ import {
   writeNiftiLabels,
 } from '../../src/index.ts';
 import { networkMemory, scanMemory } from '../../src/predict/index.ts';
+import { listDicomSeries } from '../../src/volume/formats/dicomSeries.ts';
 import type { VolumeImage } from '../../src/volume/formats/image.ts';
 import { stackChannels } from '../../src/volume/index.ts';
 import { readImage } from '../../src/volume/read.ts';
 import { rangeOf } from '../../src/volume/volume.ts';
 import { imageFile } from './files.ts';
-import type { FailureKind, FromWorker, GivenFile, Kind, Question, Questions, ToWorker } from './protocol.ts';
+import {
+  type FailureKind,
+  type FromWorker,
+  type GivenFile,
+  type Kind,
+  type Question,
+  type Questions,
+  type ToWorker,
+  workerName,
+} from './protocol.ts';
 
 let scan: VolumeImage | undefined;
 let model: Model | undefined;
@@ -35,8 +45,18 @@ type Answers = { [K in Kind]: (asked: Questions[K]['asks'], turn: Turn) => Promi
 const answers: Answers = {
   devices: () => webEngine.devices(),
 
-  async scan({ images }) {
-    const read = await readScan(images);
+  async series({ files }) {
+    const { series } = await listDicomSeries(files.map(imageFile));
+    return series.map(({ number, modality, columns, rows, slices, spacingMm }) => ({
+      number,
+      modality,
+      size: [columns, rows, slices],
+      spacing: spacingMm,
+    }));
+  },
+
+  async scan({ images, series }) {
+    const read = await readScan(images, series);
     scan = read;
     const { volume, header, notices } = read;
     const first = { ...volume, channels: 1, data: volume.data.subarray(0, voxelCount(volume)) };
@@ -87,9 +107,10 @@ const answers: Answers = {
 };
 
 /** @throws InputError when no image can be read, or the channels lie on different grids */
-async function readScan(images: readonly (readonly GivenFile[])[]): Promise<VolumeImage> {
+async function readScan(images: readonly (readonly GivenFile[])[], series: number | undefined): Promise<VolumeImage> {
+  const options = series === undefined ? {} : { series: String(series) };
   const parts = [];
-  for (const files of images) parts.push({ ...(await readImage(files.map(imageFile))), name: files[0].path });
+  for (const files of images) parts.push({ ...(await readImage(files.map(imageFile), options)), name: files[0].path });
   const [first] = parts;
   if (parts.length === 1) return first;
   return {
@@ -100,7 +121,8 @@ async function readScan(images: readonly (readonly GivenFile[])[]): Promise<Volu
 }
 
 function both(): { scan: VolumeImage; model: Model } {
-  if (!scan || !model) throw new Error('asked before a scan and a model were read');
+  // The page asks only when it has both; this worker may be a new one, for which a file has gone.
+  if (!scan || !model) throw new InputError('The scan or the model cannot be read again; give it again.');
   return { scan, model };
 }
 
@@ -153,10 +175,10 @@ async function answer(question: Question): Promise<void> {
   }
 }
 
-addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
-  if (data.kind === 'cancel') {
-    cancels.get(data.id)?.abort();
-    return;
-  }
-  last = last.then(() => answer(data));
-});
+// A bundler may put what the runtime's own threads load and this file into one script; they have their own messages.
+if (self.name === workerName) {
+  addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
+    if (data.kind === 'cancel') cancels.get(data.id)?.abort();
+    else last = last.then(() => answer(data));
+  });
+}
