@@ -100,7 +100,8 @@ function layoutOf({ bitsAllocated, bitsStored, highBit, signed, photometric }: D
       `${name} has pixels of ${bitsAllocated ?? 'an unknown number of'} bits; 8, 16 and 32 are read: export it so.`,
     );
   }
-  if (!photometric.startsWith('MONOCHROME')) {
+  // Where nothing is said, the pixels are gray values all the same: whoever reads the series says what is assumed of them.
+  if (!['MONOCHROME1', 'MONOCHROME2', 'unknown'].includes(photometric)) {
     throw new InputError(
       `${name} is no gray image: its photometric interpretation is ${photometric}; give images that are MONOCHROME1 or MONOCHROME2.`,
     );

@@ -229,6 +229,9 @@ function noticesOf(series: readonly DicomSeries[], index: number): string[] {
     ...(chosen.files[0].header.photometric === 'MONOCHROME1'
       ? ['Small values are bright in this DICOM series (MONOCHROME1); they are kept as stored, not inverted.']
       : []),
+    ...(chosen.files.some(({ header }) => header.photometric === 'unknown')
+      ? ['The DICOM series does not say whether large values are bright; they are taken to be (MONOCHROME2).']
+      : []),
   ];
 }
 
