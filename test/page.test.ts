@@ -2,7 +2,7 @@
  * The page in a real browser: built as it ships, served with the headers of `npm run web`, driven as a user would. Needs
  * Chromium; without it the tests are skipped, and say so.
  */
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -12,7 +12,10 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 import { build, type PreviewServer, preview } from 'vite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openModel, readVolumeFile, segment } from '../src/index.node.ts';
-import { labelVolumes, readNifti } from '../src/volume/index.ts';
+import { labelVolumes, readNifti, stackChannels } from '../src/volume/index.ts';
+import { tinyScan, writeScan, writeTinyBundle } from './bundle.ts';
+import { drawnSlice } from './drawnDicom.ts';
+import { hasShared, sharedPath } from './shared.ts';
 
 const browserPath = process.env.UNETRPP_CHROMIUM ?? '/usr/bin/chromium';
 const hasBrowser = existsSync(browserPath);
@@ -124,7 +127,7 @@ describe.skipIf(!hasBrowser)('the page', () => {
     await page.locator('#run:enabled').waitFor();
     await page.getByText('Needs about').waitFor();
     expect(await shown('#stage-title')).toBe('hippocampus_319');
-    expect(await shown('#scan-facts')).toBe('33 × 48 × 34 voxels of 1 × 1 × 1 mm');
+    expect(await shown('#scan-facts')).toBe('NIfTI-1, 33 × 48 × 34 voxels of 1 × 1 × 1 mm');
     expect(await shown('#model-name')).toBe('hippocampus');
     expect(await shown('#model-labels')).toMatch(/anterior.*posterior/);
     expect(await shown('#slice-2-at')).toBe('18 of 34');
@@ -211,6 +214,57 @@ describe.skipIf(!hasBrowser)('the page', () => {
     expect(colors.gray).toBeGreaterThan(10_000);
     expect(colors.orange).toBeGreaterThan(1000);
     expect(colors.blue).toBeGreaterThan(500);
+  });
+
+  test('of a folder with two DICOM series the longer one is shown, and the other can be', async () => {
+    const given = join(folder, 'study');
+    mkdirSync(given);
+    const drawn = (series: number, slice: number, size: [number, number]) => {
+      const position = `0\\0\\${2 * slice}`;
+      const bytes = drawnSlice({ seriesUid: `1.2.${series}`, instanceNumber: slice + 1, size, position });
+      writeFileSync(join(given, `IM${series}${slice}`), bytes);
+    };
+    for (const slice of [0, 1]) drawn(1, slice, [4, 4]);
+    for (const slice of [0, 1, 2]) drawn(2, slice, [6, 5]);
+    await drop(given);
+    await page.locator('#scan-facts', { hasText: /6 × 5 × 3 voxels of 0.7 × 0.5 × 2 mm/ }).waitFor();
+    expect(await shown('#stage-title')).toBe('study');
+    expect(await page.locator('#series option').allTextContents()).toEqual([
+      '1: CT, 4 × 4 × 2, 0.7 × 0.5 × 2 mm',
+      '2: CT, 6 × 5 × 3, 0.7 × 0.5 × 2 mm',
+    ]);
+    await page.locator('#series').selectOption('1');
+    await page.locator('#scan-facts', { hasText: '4 × 4 × 2 voxels' }).waitFor();
+  });
+
+  test.skipIf(!hasShared)('a folder of compressed DICOM slices is decoded in the worker', async () => {
+    await drop(sharedPath('data', 'dicom', 'ct_j2k_empty_uids'));
+    await page.locator('#scan-facts', { hasText: /^DICOM, JPEG 2000.*× 20 voxels/ }).waitFor();
+    expect(await page.locator('#series-field').isVisible()).toBe(false);
+  });
+
+  test('a model of two channels takes two files, in an order that can be changed', async () => {
+    const bundle = await writeTinyBundle(join(folder, 'two channels'), 2);
+    const data = Float32Array.from(tinyScan.data, (value, at) => (at * value) % 57);
+    const paths = [writeScan(join(folder, 'tiny_0000.nii.gz')), writeScan(join(folder, 'tiny_0001.nii.gz'), { data })];
+    await drop(bundle, ...paths);
+    await page.locator('#scan-facts', { hasText: '2 channels' }).waitFor();
+    await page.locator('#channels select').first().selectOption({ label: 'tiny_0001.nii.gz' });
+    await expect
+      .poll(() => page.locator('#channels option:checked').allTextContents())
+      .toEqual(['tiny_0001.nii.gz', 'tiny_0000.nii.gz']);
+    await page.locator('#run:enabled').click();
+    await page.locator('#result').waitFor();
+
+    const volumes = await Promise.all(paths.reverse().map(async (path) => (await readVolumeFile(path)).volume));
+    const scan = stackChannels(
+      volumes.map((volume, channel) => ({ volume, name: String(channel) })),
+      'tiny',
+    );
+    const { labels } = await segment(await openModel(bundle), scan);
+    expect(await page.locator('#volumes').locator('th, td').allTextContents()).toEqual(
+      labelVolumes(labels).flatMap(({ name, volumeMl, voxels }) => [name, volumeMl.toFixed(2), String(voxels)]),
+    );
   });
 
   test('starting over clears scan and result', async () => {

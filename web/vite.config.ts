@@ -3,7 +3,7 @@
  * folder, `web/dist`, is all that a host needs. README.md says which headers a host should send.
  */
 import { fileURLToPath } from 'node:url';
-import { defineConfig } from 'vite';
+import { defineConfig, type Rolldown } from 'vite';
 
 /** Nothing but this page's own files may be loaded or spoken to. Styles may be inline: the viewer sets them on its canvas. */
 const policy = [
@@ -27,6 +27,11 @@ const headers = {
   'Content-Security-Policy': policy,
 };
 
+/** The codecs of DICOM run in Node too, and ask for its modules there alone; that browsers have none is no news. */
+const onLog = (level: Rolldown.LogLevel, log: Rolldown.RolldownLog, handle: Rolldown.LogOrStringHandler) => {
+  if (!/externalized for browser compatibility.*codec-/s.test(log.message)) handle(level, log);
+};
+
 export default defineConfig({
   root: fileURLToPath(new URL('.', import.meta.url)),
   base: './',
@@ -46,6 +51,6 @@ export default defineConfig({
   preview: { headers, port: 5173 },
   // The runtime finds its WebAssembly beside its own script, which bundling ahead of time would move.
   optimizeDeps: { exclude: ['onnxruntime-web'] },
-  worker: { format: 'es' },
-  build: { target: 'es2023', assetsInlineLimit: 0, chunkSizeWarningLimit: 2000 },
+  worker: { format: 'es', rolldownOptions: { onLog } },
+  build: { target: 'es2023', assetsInlineLimit: 0, chunkSizeWarningLimit: 2000, rolldownOptions: { onLog } },
 });

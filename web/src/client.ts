@@ -27,7 +27,7 @@ export class Failure extends Error {
   }
 }
 
-export interface AskOptions {
+interface AskOptions {
   readonly onProgress?: (progress: Progress) => void;
   readonly signal?: AbortSignal;
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { InputError } from '../../src/errors.ts';
-import { imageFile, imagesOf, mayBeSeries, scanName, sortFiles } from './files.ts';
+import { imageFile, imagesOf, scanName, sortFiles } from './files.ts';
 import type { GivenFile } from './protocol.ts';
 
 const given = (...paths: string[]): GivenFile[] => paths.map((path) => ({ path, bytes: new Blob([path]) }));
@@ -13,6 +13,8 @@ test('a model and a scan dropped together are told apart; a model card is no sca
   expect(model?.manifest.path).toBe('brats/model.json');
   expect(model?.weights.path).toBe('brats/weights.safetensors');
   expect(paths(scan)).toEqual(['case.nii.gz']);
+  const slices = ['ct/IM1', 'ct/IM2'];
+  expect(paths(sortFiles(given('brats/model.json', 'brats/weights.safetensors', ...slices)).scan)).toEqual(slices);
 });
 
 test('slices are in the order of their numbers, and what systems hide in folders is left out', () => {
@@ -35,20 +37,16 @@ test('as many images as the model takes channels are its channels; otherwise all
   const four = given('flair.nii.gz', 't1.nii.gz', 't1gd.nii.gz', 't2.nii.gz');
   expect(imagesOf(four, 4).map(paths)).toEqual([['flair.nii.gz'], ['t1.nii.gz'], ['t1gd.nii.gz'], ['t2.nii.gz']]);
   expect(imagesOf(four, 1)).toEqual([four]);
-  const slices = given('ct/IM1', 'ct/IM2');
-  expect(imagesOf(slices, 2)).toEqual([slices]);
-});
-
-test('several files without the ending of an image may be a DICOM series', () => {
-  expect(mayBeSeries(given('ct/IM1', 'ct/IM2'))).toBe(true);
-  expect(mayBeSeries(given('a.hdr', 'a.img'))).toBe(false);
-  expect(mayBeSeries(given('notes.txt'))).toBe(false);
+  for (const slices of [given('ct/IM1', 'ct/IM2'), given('ct/1.dcm', 'ct/2.dcm')]) {
+    expect(imagesOf(slices, 2)).toEqual([slices]);
+  }
 });
 
 test('a scan is called by its file without ending and channel, or by the folder of its slices', () => {
   expect(scanName(given('cases/liver_7.nii.gz'))).toBe('liver_7');
   expect(scanName(given('case_0000.nii.gz', 'case_0001.nii.gz'))).toBe('case');
-  expect(scanName(given('ct chest/IM1', 'ct chest/IM2'))).toBe('ct chest');
+  expect(scanName(given('patient/ct chest/IM1', 'patient/ct chest/IM2'))).toBe('ct chest');
+  expect(scanName(given('ct chest/1.dcm', 'ct chest/2.dcm'))).toBe('ct chest');
 });
 
 test('a file is read whole or from its beginning', async () => {

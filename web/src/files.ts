@@ -84,8 +84,10 @@ export function sortFiles(files: readonly GivenFile[]): Given {
     throw new InputError(`${there} came without ${missing}; give both files of the model together, or their folder.`);
   }
   const model = manifests.length ? { manifest: manifests[0], weights: weights[0] } : undefined;
-  // A model card beside a model is no scan.
-  const rest = model ? seen.filter(({ path }) => imageEnding(path) !== undefined) : seen;
+  // What lies beside a model and is no image by its name, such as a model card, is no scan.
+  const rest = seen.filter(
+    ({ path }) => !model || imageEnding(path) !== undefined || folderOf(path) !== folderOf(model.manifest.path),
+  );
   const order = new Intl.Collator('en', { numeric: true });
   return { model, scan: [...rest].sort((a, b) => order.compare(a.path, b.path)) };
 }
@@ -95,24 +97,27 @@ export function sortFiles(files: readonly GivenFile[]): Given {
  * channels, otherwise one that all of them make up.
  */
 export function imagesOf(files: readonly GivenFile[], channels: number): GivenFile[][] {
-  const areImages = files.every(({ path }) => imageEnding(path) !== undefined);
-  if (channels > 1 && files.length === channels && areImages) return files.map((file) => [file]);
+  if (channels > 1 && files.length === channels && !files.some(isSlice)) return files.map((file) => [file]);
   return [[...files]];
 }
 
-/** Whether files may be slices of DICOM series: images of other formats say so by their names. */
-export function mayBeSeries(files: readonly GivenFile[]): boolean {
-  return files.length > 1 && files.every(({ path }) => imageEnding(path) === undefined);
+/** Whether a file may be one slice of many, by its name: DICOM's often have no ending. */
+function isSlice({ path }: GivenFile): boolean {
+  const ending = imageEnding(path);
+  return ending === undefined || ending === '.dcm';
 }
 
 /** What to call a scan: its file without the ending and channel number, or its folder. */
 export function scanName(files: readonly GivenFile[]): string {
-  const [{ path }] = files;
-  const folder = path.split('/').at(-2);
-  const ending = imageEnding(path);
-  if (files.length > 1 && ending === undefined && folder) return folder;
-  const name = baseName(path);
-  return name.slice(0, name.length - (ending?.length ?? 0)).replace(/_\d{4}$/, '');
+  const [first] = files;
+  const folder = baseName(folderOf(first.path));
+  if (files.length > 1 && isSlice(first) && folder) return folder;
+  const name = baseName(first.path);
+  return name.slice(0, name.length - (imageEnding(name)?.length ?? 0)).replace(/_\d{4}$/, '');
+}
+
+function folderOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
 }
 
 export function baseName(path: string): string {

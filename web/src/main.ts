@@ -5,19 +5,9 @@
 import { InputError } from '../../src/errors.ts';
 import type { Progress } from '../../src/index.ts';
 import { labelColor } from '../../src/volume/index.ts';
-import { imageEndings } from '../../src/volume/read.ts';
 import { Failure, startClient } from './client.ts';
 import { button, element, fill, input, make, note, select, show, text } from './elements.ts';
-import {
-  baseName,
-  chosenFiles,
-  droppedFiles,
-  type Given,
-  imagesOf,
-  mayBeSeries,
-  scanName,
-  sortFiles,
-} from './files.ts';
+import { baseName, chosenFiles, droppedFiles, type Given, imagesOf, scanName, sortFiles } from './files.ts';
 import type { GivenFile, LoadedModel, Scan, Segmented, Series } from './protocol.ts';
 import { exampleScan, type ModelFiles, shippedModel } from './shipped.ts';
 import { openViewer, type Position, type Viewer } from './viewer.ts';
@@ -134,10 +124,11 @@ async function readScan(files: readonly GivenFile[], wanted?: number): Promise<v
   const here = visit;
   reading = true;
   try {
-    const found = mayBeSeries(files) ? await ask('series', { files }) : [];
+    const images = imagesOf(files, model?.channels.length ?? 1);
+    const found = images.length === 1 && files.length > 1 ? await ask('series', { files }) : [];
     const [longest] = [...found].sort((a, b) => b.size[2] - a.size[2]);
     const series = found.length > 1 ? (wanted ?? longest.number) : undefined;
-    const read = await ask('scan', { images: imagesOf(files, model?.channels.length ?? 1), series });
+    const read = await ask('scan', { images, series });
     const view = await openedViewer();
     if (here !== visit) return;
     clearResult();
@@ -148,7 +139,7 @@ async function readScan(files: readonly GivenFile[], wanted?: number): Promise<v
     await view?.showScan(read.picture);
     const channels = read.channels > 1 ? `, ${read.channels} channels` : '';
     text('stage-title', scanName(files));
-    text('scan-facts', `${by(read.size)} voxels of ${by(read.spacing)} mm${channels}`);
+    text('scan-facts', `${read.format}, ${by(read.size)} voxels of ${by(read.spacing)} mm${channels}`);
     showNotices('scan-notices', read.notices);
     note('frame-note', view ? '' : 'The scan cannot be shown: this browser has no WebGL 2 here. It can be segmented.');
   } finally {
@@ -480,7 +471,6 @@ function startOver(): void {
 
 // --- wiring ---
 
-text('formats', `Files or folders: ${listed(imageEndings)}`);
 showDevices().catch((error) => fail('The page could not start its worker', error));
 
 for (const [id, chooser] of [

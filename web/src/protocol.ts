@@ -17,6 +17,8 @@ export interface GivenFile {
 }
 
 export interface Scan {
+  /** As a person calls it, such as `NIfTI-1`. */
+  readonly format: string;
   /** Voxels along x, y, z as stored, and mm between them. */
   readonly size: Vector3;
   readonly spacing: Vector3;
@@ -39,7 +41,7 @@ export interface LoadedModel {
   readonly step: number;
 }
 
-export interface RunOptions {
+interface RunOptions {
   readonly device: DeviceName;
   readonly mirror: boolean;
   /** undefined: as the model's plan says. */

@@ -58,10 +58,11 @@ const answers: Answers = {
   async scan({ images, series }) {
     const read = await readScan(images, series);
     scan = read;
-    const { volume, header, notices } = read;
+    const { format, volume, header, notices } = read;
     const first = { ...volume, channels: 1, data: volume.data.subarray(0, voxelCount(volume)) };
     const [z, y, x] = volume.shape;
     return {
+      format,
       size: [x, y, z],
       spacing: volume.spacing,
       channels: volume.channels,
@@ -114,6 +115,7 @@ async function readScan(images: readonly (readonly GivenFile[])[], series: numbe
   const [first] = parts;
   if (parts.length === 1) return first;
   return {
+    format: first.format,
     volume: stackChannels(parts, 'The scan'),
     header: first.header,
     notices: parts.flatMap(({ notices }) => notices),
