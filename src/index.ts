@@ -30,17 +30,24 @@ export { type DataType, type Shape, type Tensor, tensor } from './tensor.ts';
 export {
   encodePng,
   type Geometry,
+  type ImageFile,
   type LabelMap,
   type LabelVolume,
   labelVolumes,
   type NiftiImage,
+  readImage,
   readNifti,
   threePlanes,
   type Volume,
+  type VolumeImage,
   voxelCount,
   voxelVolumeMl,
+  writeMetaImage,
+  writeMetaImageLabels,
   writeNifti,
   writeNiftiLabels,
+  writeNrrd,
+  writeNrrdLabels,
 } from './volume/index.ts';
 
 /**

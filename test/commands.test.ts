@@ -92,8 +92,8 @@ describe('predict', () => {
       '--json',
       '--save-probabilities',
       '--mirror',
-      '--step',
-      '1',
+      '--overlap',
+      '0.25',
     );
     expect(code).toBe(0);
     const { cases, device, failures } = JSON.parse(out);
@@ -186,9 +186,9 @@ describe('bad input gets one sentence, exit code 2, and nothing is written', () 
     expect(await predict('-m', bundle, '-i', scan, '--patch', '8x8x12')).toContain(
       'The nearest legal patches are 8x8x8 and 8x8x16',
     );
-    const { code, err } = await shell('predict', '-m', bundle, '-i', scan, '-o', fresh('bad'), '--step', '0');
+    const { code, err } = await shell('predict', '-m', bundle, '-i', scan, '-o', fresh('bad'), '--overlap', '1');
     expect(code).toBe(2);
-    expect(err).toContain('above 0 and at most 1');
+    expect(err).toContain('from 0 up, below 1');
     expect(await predict('-m', bundle, '-i', scan, '--device', 'cuda')).toMatch(
       /'cuda' is not available: .* Available here: cpu/,
     );
@@ -200,7 +200,7 @@ describe('bad input gets one sentence, exit code 2, and nothing is written', () 
     );
     expect(await refused('predict', '-m', bundle, '-i', scan, '-o', '/proc/masks')).toContain('cannot write /proc');
     expect(await refused('predict', '-m', bundle, '-i', scan, '-o', fresh('mask.png.img'))).toContain(
-      'Masks are written as .nii or .nii.gz',
+      'Images are written as .nii.gz, .nrrd, .nii, .mha, not as mask.png.img',
     );
   });
 

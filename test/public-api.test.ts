@@ -13,14 +13,19 @@ test('the public names', () => {
       "importCheckpoint",
       "labelVolumes",
       "loadModel",
+      "readImage",
       "readNifti",
       "segment",
       "tensor",
       "threePlanes",
       "voxelCount",
       "voxelVolumeMl",
+      "writeMetaImage",
+      "writeMetaImageLabels",
       "writeNifti",
       "writeNiftiLabels",
+      "writeNrrd",
+      "writeNrrdLabels",
     ]
   `);
   // What Node has besides.

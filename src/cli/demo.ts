@@ -6,10 +6,10 @@ import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { segmentOnce } from '../predict/index.ts';
 import { openModel } from '../predict/model.node.ts';
-import { imageStem } from '../volume/files.node.ts';
-import { encodePng, type Geometry, labelVolumes, threePlanes, writeNiftiLabels } from '../volume/index.ts';
+import { encodeLabels, imageStem } from '../volume/files.node.ts';
+import { encodePng, type Geometry, labelVolumes, threePlanes } from '../volume/index.ts';
 import { prepareOutputFolder, writeWhole } from './output.node.ts';
-import { reporter } from './progress.ts';
+import { progressBar } from './progress.ts';
 import { findScans, readScan } from './scans.node.ts';
 import { example, printJson, type Register } from './terminal.ts';
 
@@ -49,17 +49,17 @@ export const registerDemo: Register = (program, terminal) => {
       const { volume, header, notices } = await readScan(files);
       const abandonFolder = await prepareOutputFolder(options.output);
       terminal.err(`Segmenting ${basename(path)} with ${model.name} ...\n`);
-      const onProgress = reporter(terminal, basename(path));
-      const result = await segmentOnce(nodeEngine, model, volume, { onProgress, signal: terminal.signal }).catch(
-        async (error) => {
+      const bar = progressBar(terminal, basename(path));
+      const result = await segmentOnce(nodeEngine, model, volume, { onProgress: bar.report, signal: terminal.signal })
+        .catch(async (error) => {
           await abandonFolder();
           throw error;
-        },
-      );
+        })
+        .finally(bar.end);
 
       const stem = imageStem(path);
       const [mask, picture] = [join(options.output, `${stem}_mask.nii.gz`), join(options.output, `${stem}.png`)];
-      await writeWhole(mask, writeNiftiLabels(result.labels, { source: header }));
+      await writeWhole(mask, await encodeLabels(result.labels, '.nii.gz', header));
       await writeWhole(picture, encodePng(threePlanes(volume, result.labels)));
 
       const strange = options.model === undefined && tooLarge(volume);

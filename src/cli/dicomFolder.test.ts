@@ -118,9 +118,9 @@ describe('a folder of DICOM files', () => {
 });
 
 describe('a folder without a DICOM file', () => {
-  it('of NIfTI scans is said to be one', async () => {
+  it('of other scans is said to be one', async () => {
     expect(await refusal(folderOf({ 'a.nii.gz': '', 'b.nii': '', 'notes.txt': '' }))).toBe(
-      'FOLDER holds no DICOM file that can be read and no model bundle among its 3 files; it holds 2 NIfTI images: give one of them, or the folder to `unetrpp predict`.',
+      'FOLDER holds no DICOM file that can be read and no model bundle among its 3 files; it holds 2 images: give one of them, or the folder to `unetrpp predict`.',
     );
   });
 

@@ -8,8 +8,8 @@ import { costKind, costStage, unetrpp, unetrppPresets } from '../nets/index.ts';
 import { openModel } from '../predict/model.node.ts';
 import { costBy, parameterCount } from '../program/index.ts';
 import { type Tensor, toFloat32 } from '../tensor.ts';
-import { imageEnding, readBytes, readVolumeFile } from '../volume/files.node.ts';
-import { labelVolumes, orientationOf } from '../volume/index.ts';
+import { readBytes, readVolumeFile } from '../volume/files.node.ts';
+import { imageEnding, labelVolumes, orientationOf, storedTypeOf } from '../volume/index.ts';
 import { type CheckpointTensor, manifestFile, readCheckpoint, readSafetensors } from '../weights/index.ts';
 import { example, printJson, type Register, type Terminal } from './terminal.ts';
 
@@ -184,7 +184,7 @@ async function bundleInfo(path: string, options: Options): Promise<Shown> {
 }
 
 async function imageInfo(path: string): Promise<Shown> {
-  const { volume, header, notices } = await readVolumeFile(path);
+  const { volume, format, header, notices } = await readVolumeFile(path);
   const { shape, channels, spacing, origin, direction, data } = volume;
   let [least, largest, sum] = [Infinity, -Infinity, 0];
   for (const value of data) {
@@ -195,14 +195,14 @@ async function imageInfo(path: string): Promise<Shown> {
   const sizeXyz = [...shape].reverse();
   const orientation = orientationOf(volume);
   const facts = {
-    format: `NIfTI-${header.version}`,
+    format,
     sizeXyz,
     channels,
     spacingMm: spacing,
     originLpsMm: origin,
     directionLps: direction,
     orientation,
-    storedType: header.storedType,
+    storedType: header?.storedType ?? storedTypeOf(data),
     minimum: least,
     maximum: largest,
     mean: sum / data.length,

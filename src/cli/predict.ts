@@ -4,7 +4,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { DeviceName } from '../engine/engine.ts';
-import { InputError } from '../errors.ts';
+import { InputError, ResourceError } from '../errors.ts';
 import {
   createSegmenter,
   networkMemory,
@@ -14,24 +14,28 @@ import {
   scanMemory,
 } from '../predict/index.ts';
 import { openModel } from '../predict/model.node.ts';
-import { imageEnding } from '../volume/files.node.ts';
-import { labelVolumes, writeNifti, writeNiftiLabels } from '../volume/index.ts';
+import { encodeLabels, encodeVolume, type WrittenEnding, writtenEnding } from '../volume/files.node.ts';
+import { imageEnding, labelVolumes } from '../volume/index.ts';
 import { checkMemory, showBytes } from './machine.node.ts';
-import { parseCount, parseDevice, parseFraction, parsePatch } from './options.ts';
+import { parseCount, parseDevice, parseFormat, parseOverlap, parsePatch } from './options.ts';
 import { prepareOutputFolder, writeWhole } from './output.node.ts';
-import { reporter } from './progress.ts';
-import { findScans, readScan, type ScanFiles } from './scans.node.ts';
+import { progressBar } from './progress.ts';
+import { findScans, readScan, type Scan, type ScanFiles } from './scans.node.ts';
 import { example, printJson, type Register, type Terminal } from './terminal.ts';
 
 interface Options {
   readonly model: string;
   readonly input: string[];
   readonly output: string;
+  readonly series?: string;
   readonly mirror?: boolean;
-  readonly step?: number;
+  readonly overlap?: number;
+  readonly skipEmpty?: boolean;
+  readonly batch?: number;
   readonly patch?: readonly number[];
   readonly device?: DeviceName;
   readonly threads?: number;
+  readonly format: WrittenEnding;
   readonly saveProbabilities?: boolean;
   readonly overwrite?: boolean;
   readonly ignoreMemory?: boolean;
@@ -51,50 +55,71 @@ interface Done {
   }[];
   readonly notices: readonly string[];
   readonly seconds: number;
+  /** What they were spent on; none for a case that was skipped. */
+  readonly secondsBy?: Readonly<Record<string, number>>;
 }
 
 /** Where the mask of each case goes: a file of that name for one scan, else `CASE.nii.gz` in a folder. */
-function maskPath(output: string, { name }: ScanFiles, count: number): string {
-  if (!imageEnding(output)) return join(output, `${name}.nii.gz`);
+function maskPath({ output, format }: Options, { name }: ScanFiles, count: number): string {
+  if (!imageEnding(output)) return join(output, `${name}${format}`);
   if (count > 1) throw new InputError(`${output} is one file, and ${count} scans were given; name a folder.`);
-  if (!/\.nii(\.gz)?$/i.test(output)) throw new InputError(`Masks are written as .nii or .nii.gz, not as ${output}.`);
+  writtenEnding(output);
   return output;
 }
 
-async function write(result: Segmentation, mask: string, options: Options, scan: Awaited<ReturnType<typeof readScan>>) {
-  const gzip = mask.toLowerCase().endsWith('.gz');
-  await writeWhole(mask, writeNiftiLabels(result.labels, { gzip, source: scan.header }));
-  if (!options.saveProbabilities || !result.probabilities) return undefined;
-  const path = mask.replace(/\.nii(\.gz)?$/i, '_probabilities.nii.gz');
-  await writeWhole(path, writeNifti(result.probabilities, { source: scan.header }));
+async function write(result: Segmentation, mask: string, scan: Scan): Promise<string | undefined> {
+  const ending = writtenEnding(mask);
+  await writeWhole(mask, await encodeLabels(result.labels, ending, scan.header));
+  if (!result.probabilities) return undefined;
+  const path = `${mask.slice(0, -ending.length)}_probabilities${ending}`;
+  await writeWhole(path, await encodeVolume(result.probabilities, ending, scan.header));
   return path;
 }
 
-async function predictCase(
-  files: ScanFiles,
-  mask: string,
+async function segmentScan(
+  name: string,
+  scan: Scan,
   segmenter: Segmenter,
   options: Options,
   terminal: Terminal,
+): Promise<Segmentation> {
+  const settings = { ...segmenterOptions(options), probabilities: options.saveProbabilities };
+  if (!options.ignoreMemory) checkMemory(scanMemory(segmenter.model, scan.volume, settings), `Segmenting ${name}`);
+  const bar = progressBar(terminal, name);
+  return segmenter
+    .segment(scan.volume, {
+      onProgress: bar.report,
+      signal: terminal.signal,
+      probabilities: options.saveProbabilities,
+    })
+    .finally(bar.end);
+}
+
+async function writeCase(
+  { name }: ScanFiles,
+  mask: string,
+  scan: Scan,
+  result: Segmentation,
+  reading: number,
 ): Promise<Done> {
-  const start = Date.now();
-  const scan = await readScan(files);
-  if (!options.ignoreMemory) checkMemory(scanMemory(segmenter.model, scan.volume), `Segmenting ${files.name}`);
-  const result = await segmenter.segment(scan.volume, {
-    onProgress: reporter(terminal, files.name),
-    signal: terminal.signal,
-    probabilities: options.saveProbabilities,
-  });
-  const probabilities = await write(result, mask, options, scan);
+  const start = performance.now();
+  const probabilities = await write(result, mask, scan);
+  const secondsBy = { reading, ...result.seconds, writing: (performance.now() - start) / 1000 };
   return {
-    name: files.name,
+    name,
     mask,
     probabilities,
     skipped: false,
     labels: labelVolumes(result.labels),
     notices: [...scan.notices, ...result.notices],
-    seconds: (Date.now() - start) / 1000,
+    seconds: Object.values(secondsBy).reduce((sum, value) => sum + value, 0),
+    secondsBy,
   };
+}
+
+function segmenterOptions({ overlap, ...options }: Options): SegmenterOptions {
+  const { mirror, skipEmpty, batch, patch, device, threads } = options;
+  return { mirror, skipEmpty, batch, patch, device, threads, step: overlap === undefined ? undefined : 1 - overlap };
 }
 
 function show(terminal: Terminal, done: Done): void {
@@ -117,18 +142,25 @@ export const registerPredict: Register = (program, terminal) => {
     .command('predict')
     .description('Segment a scan, or a folder of scans, with a model bundle.')
     .requiredOption('-m, --model <folder>', 'model bundle')
-    .requiredOption('-i, --input <path...>', 'a scan, one file for each of its channels, or a folder of scans')
-    .requiredOption('-o, --output <path>', 'folder for the masks, or a .nii.gz file for one scan')
+    .requiredOption(
+      '-i, --input <path...>',
+      'a scan (NIfTI, NRRD, MetaImage, DICOM folder), one for each of its channels, or a folder of scans',
+    )
+    .requiredOption('-o, --output <path>', 'folder for the masks, or a file for one scan (.nii.gz, .nii, .nrrd, .mha)')
+    .option('--series <number>', 'which DICOM series of a folder: its number in `unetrpp info FOLDER`, or its UID')
+    .option('--format <ending>', 'of masks in a folder: nii.gz, nii, nrrd or mha', parseFormat, '.nii.gz' as const)
     .option('--mirror', 'average over mirror images too: up to 8 times the work, slightly better masks')
     .option(
-      '--step <fraction>',
-      'distance of two tiles as a part of the patch (default: as planned, 0.5)',
-      parseFraction,
+      '--overlap <fraction>',
+      'part of a patch that neighboring tiles share (default: as planned, 0.5)',
+      parseOverlap,
     )
+    .option('--skip-empty', 'do not ask the network about tiles that hold only air')
+    .option('--batch <count>', 'tiles in one run of the network; more than 1 pays on a GPU (default: 1)', parseCount)
     .option('--patch <size>', 'another input size, such as 64x128x128; token tables are interpolated', parsePatch)
     .option('--device <name>', 'cpu, cuda or webgpu (default: cuda where it is installed, else cpu)', parseDevice)
     .option('--threads <count>', 'threads of the network (default: all cores)', parseCount)
-    .option('--save-probabilities', 'also write the probability of every class, as CASE_probabilities.nii.gz')
+    .option('--save-probabilities', 'also write the probability of every class, as CASE_probabilities')
     .option('--overwrite', 'do again what is there already')
     .option('--ignore-memory', 'start even when the estimate says that memory will not do')
     .option('--json', 'print the results as JSON')
@@ -136,6 +168,7 @@ export const registerPredict: Register = (program, terminal) => {
   example(
     command,
     'unetrpp predict -m models/hippocampus -i examples/hippocampus_099.nii.gz -o masks',
+    'unetrpp predict -m models/hippocampus -i dicom-folder --series 2 -o mask.nrrd',
     'unetrpp predict -m brats -i flair.nii.gz t1.nii.gz t1gd.nii.gz t2.nii.gz -o tumor.nii.gz --mirror',
   );
 };
@@ -145,7 +178,7 @@ async function predict(options: Options, terminal: Terminal): Promise<void> {
   const { nodeEngine } = await import('../engine/node.ts');
   const model = await openModel(options.model);
   const scans = findScans(options.input, model.settings.inputChannels);
-  const jobs = scans.map((files) => ({ files, mask: maskPath(options.output, files, scans.length) }));
+  const jobs = scans.map((files) => ({ files, mask: maskPath(options, files, scans.length) }));
   const abandonFolder = await prepareOutputFolder(
     imageEnding(options.output) ? dirname(options.output) : options.output,
   );
@@ -153,33 +186,46 @@ async function predict(options: Options, terminal: Terminal): Promise<void> {
 
   const results: Done[] = [];
   const failures: { name: string; message: string }[] = [];
+  const report = (done: Done) => {
+    results.push(done);
+    if (!options.json) show(terminal, done);
+  };
+  /** One bad scan must not stop a folder of good ones; alone, it is the command's own error. */
+  const attempt = async <T>(name: string, work: Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work;
+    } catch (error) {
+      const mendable = error instanceof InputError || error instanceof ResourceError;
+      if (!mendable || terminal.signal.aborted || jobs.length === 1) throw error;
+      failures.push({ name, message: error.message });
+      terminal.err(`${name} failed: ${error.message}\n`);
+      return undefined;
+    }
+  };
+  const open = async () => {
+    const settings = segmenterOptions(options);
+    const needed = networkMemory(nodeEngine, model, settings);
+    terminal.err(`The network needs about ${showBytes(needed)} of memory.\n`);
+    if (!options.ignoreMemory) checkMemory(needed, `The network of ${model.name}`);
+    return createSegmenter(nodeEngine, model, settings);
+  };
   let segmenter: Segmenter | undefined;
-  const settings: SegmenterOptions = options;
   try {
     for (const { files, mask } of jobs) {
       terminal.signal.throwIfAborted();
-      let done: Done;
       if (isDone(mask)) {
-        done = { name: files.name, mask, skipped: true, labels: [], notices: [], seconds: 0 };
-      } else {
-        try {
-          if (!segmenter) {
-            const needed = networkMemory(nodeEngine, model, settings);
-            terminal.err(`The network needs about ${showBytes(needed)} of memory.\n`);
-            if (!options.ignoreMemory) checkMemory(needed, `The network of ${model.name}`);
-            segmenter = await createSegmenter(nodeEngine, model, settings);
-          }
-          done = await predictCase(files, mask, segmenter, options, terminal);
-        } catch (error) {
-          // One bad scan must not stop a folder of good ones; alone, or with no segmenter, it is the command's own error.
-          if (!(error instanceof InputError) || jobs.length === 1 || !segmenter) throw error;
-          failures.push({ name: files.name, message: error.message });
-          terminal.err(`${files.name} failed: ${error.message}\n`);
-          continue;
-        }
+        report({ name: files.name, mask, skipped: true, labels: [], notices: [], seconds: 0 });
+        continue;
       }
-      results.push(done);
-      if (!options.json) show(terminal, done);
+      const start = performance.now();
+      const scan = await attempt(files.name, readScan(files, options.series));
+      if (!scan) continue;
+      const reading = (performance.now() - start) / 1000;
+      segmenter ??= await open();
+      const result = await attempt(files.name, segmentScan(files.name, scan, segmenter, options, terminal));
+      if (!result) continue;
+      // What cannot be written here, could not be for the next scan either.
+      report(await writeCase(files, mask, scan, result, reading));
     }
   } finally {
     await segmenter?.dispose();

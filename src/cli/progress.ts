@@ -1,18 +1,37 @@
 /**
- * Progress of a long prediction as lines: the same in a terminal, a log and a pipe.
+ * Progress of a long prediction: a bar with the time that is left in a terminal, a line now and then in a log.
  */
+import { SingleBar } from 'cli-progress';
 import type { Progress } from '../predict/index.ts';
 import type { Terminal } from './terminal.ts';
 
-/** A line every five seconds at most, with the time that is left. */
-export function reporter(terminal: Terminal, name: string): (progress: Progress) => void {
-  const start = Date.now();
-  let last = start;
-  return ({ stage, done, total }) => {
-    const now = Date.now();
-    if (stage !== 'network' || done === 0 || now - last < 5000) return;
-    last = now;
-    const left = Math.round((((now - start) / done) * (total - done)) / 1000);
-    terminal.err(`${name}: tile ${done} of ${total}, about ${left} s left\n`);
+export interface ProgressBar {
+  report(progress: Progress): void;
+  /** Leaves the line; to be called however the work ended. */
+  end(): void;
+}
+
+/** @param name of the case, at the beginning of the line */
+export function progressBar({ bar: stream }: Terminal, name: string): ProgressBar {
+  if (!stream) return { report: () => undefined, end: () => undefined };
+  const bar = new SingleBar({
+    stream,
+    format: `${name} [{bar}] {percentage} % | tile {value} of {total} | {eta_formatted} left`,
+    barsize: 24,
+    // The time of a tile hardly changes: many of them give a steady estimate.
+    etaBuffer: 50,
+    noTTYOutput: true,
+    notTTYSchedule: 5000,
+    clearOnComplete: true,
+  });
+  let started = false;
+  return {
+    report({ stage, done, total }) {
+      if (stage !== 'network') return;
+      if (!started) bar.start(total, 0);
+      started = true;
+      bar.update(done);
+    },
+    end: () => bar.stop(),
   };
 }

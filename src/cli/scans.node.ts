@@ -1,58 +1,60 @@
 /**
- * Which files are which scans: one file, one file for each channel, or a folder in nnU-Net's naming
- * (`CASE_0000.nii.gz`, `CASE_0001.nii.gz`: channels of one case).
+ * Which files are which scans: one file, one for each channel, a folder in nnU-Net's naming (`CASE_0000.nii.gz`,
+ * `CASE_0001.nii.gz`: channels of one case), or a folder with a DICOM series.
  */
 import { readdirSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { InputError } from '../errors.ts';
-import { imageEnding, imageEndings, imageStem, readVolumeFile } from '../volume/files.node.ts';
-import { type NiftiHeader, stackChannels, type Volume } from '../volume/index.ts';
+import { imageStem, readVolumeFile } from '../volume/files.node.ts';
+import { imageEnding, type NiftiHeader, stackChannels, type Volume } from '../volume/index.ts';
 
 export interface ScanFiles {
   /** The case's name: what its mask will be called. */
   readonly name: string;
-  /** One for each channel, or one that holds all. */
-  readonly files: readonly string[];
+  /** Images, or folders of DICOM series: one for each channel, or one that holds all. */
+  readonly paths: readonly string[];
 }
 
 export interface Scan {
   readonly volume: Volume;
-  /** Of the first file, so that the mask's header can repeat its grid bit for bit. */
-  readonly header: NiftiHeader;
+  /** Of the first file where that is NIfTI, so that the mask's header can repeat its grid bit for bit. */
+  readonly header: NiftiHeader | undefined;
   readonly notices: readonly string[];
 }
 
 /**
- * @param inputs one folder, one file, or the files of one scan's channels in order
+ * @param inputs a folder of scans; or one scan: a file or a DICOM folder, or one of them for each channel, in order
  * @param channels that the model takes
  * @throws InputError when there is nothing, or a case lacks a channel
  */
 export function findScans(inputs: readonly string[], channels: number): ScanFiles[] {
+  const isFolder = inputs.map((path) => {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (!stats) throw new InputError(`There is no file ${path}; check the path.`);
+    return stats.isDirectory();
+  });
   const [first] = inputs;
-  const stats = statSync(first, { throwIfNoEntry: false });
-  if (stats?.isDirectory()) {
-    if (inputs.length > 1) throw new InputError(`Give one folder, or files; not ${first} and more.`);
-    return scansInFolder(first, channels);
-  }
-  for (const path of inputs) {
-    if (!statSync(path, { throwIfNoEntry: false })) throw new InputError(`There is no file ${path}; check the path.`);
-  }
-  if (inputs.length > 1 && inputs.length !== channels) {
+  if (inputs.length === 1 && isFolder[0]) {
+    const images = imagesIn(first);
+    if (images.length > 0) return casesOf(images, first, channels);
+  } else if (inputs.length > 1 && inputs.length !== channels) {
     throw new InputError(
       `${inputs.length} files were given for one scan, and the model takes ${channels} channel${channels === 1 ? '' : 's'}; ` +
         'give one file for each channel, or a folder of scans.',
     );
   }
-  return [{ name: imageStem(first).replace(/_0000$/, ''), files: inputs }];
+  const name = isFolder[0] ? basename(resolve(first)) : imageStem(first);
+  return [{ name: name.replace(/_0000$/, ''), paths: inputs }];
 }
 
-function scansInFolder(folder: string, channels: number): ScanFiles[] {
-  const images = readdirSync(folder)
-    .filter((name) => imageEnding(name) !== undefined && !name.startsWith('.') && !name.toLowerCase().endsWith('.img'))
+/** Names of the images in a folder. Files of voxels go with their headers, DICOM slices with their folder. */
+function imagesIn(folder: string): string[] {
+  return readdirSync(folder)
+    .filter((name) => imageEnding(name) !== undefined && !/\.(img|dcm)$/i.test(name) && !name.startsWith('.'))
     .sort();
-  if (images.length === 0) {
-    throw new InputError(`${folder} holds no image (${imageEndings.join(', ')}); name a folder of scans.`);
-  }
+}
+
+function casesOf(images: readonly string[], folder: string, channels: number): ScanFiles[] {
   const cases = new Map<string, Map<number, string>>();
   for (const file of images) {
     const match = /^(.+)_(\d{4})$/.exec(imageStem(file));
@@ -76,17 +78,20 @@ function scansInFolder(folder: string, channels: number): ScanFiles[] {
         `The case ${name} in ${folder} has the channels ${found}; the model takes ${channels}, from 0000 on.`,
       );
     }
-    return { name, files: given.map((channel) => files.get(channel)!) };
+    return { name, paths: given.map((channel) => files.get(channel)!) };
   });
 }
 
-/** @throws InputError when a file is unreadable or the channels lie on different grids */
-export async function readScan({ name, files }: ScanFiles): Promise<Scan> {
+/**
+ * @param series which DICOM series, where a folder holds several
+ * @throws InputError when a file is unreadable or the channels lie on different grids
+ */
+export async function readScan({ name, paths }: ScanFiles, series?: string): Promise<Scan> {
   const images = [];
-  for (const file of files) images.push({ ...(await readVolumeFile(file)), file });
+  for (const path of paths) images.push({ ...(await readVolumeFile(path, { series })), path });
   const [first] = images;
   const volume = stackChannels(
-    images.map((image) => ({ volume: image.volume, name: basename(image.file) })),
+    images.map((image) => ({ volume: image.volume, name: basename(image.path) })),
     name,
   );
   return { volume, header: first.header, notices: images.flatMap(({ notices }) => notices) };

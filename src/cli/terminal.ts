@@ -20,6 +20,8 @@ export interface Terminal {
   readonly signal: AbortSignal;
   /** Characters in a line of `out`. */
   readonly columns: number;
+  /** Where a progress bar is drawn; without it there is none. */
+  readonly bar?: NodeJS.WriteStream;
 }
 
 /** A check whose answer is no: it was carried out as asked, and failed. Exit code 1, one line, no stack. */
@@ -67,5 +69,6 @@ export function openTerminal(): Terminal {
     err: (text) => process.stderr.write(text),
     signal: interrupted.signal,
     columns: process.stdout.columns ?? 80,
+    bar: process.stderr,
   };
 }

@@ -19,7 +19,7 @@ export {
   padTo,
   paste,
 } from './cropping.ts';
-export type { VolumeImage } from './formats/image.ts';
+export type { ImageFile, VolumeImage } from './formats/image.ts';
 export {
   isMetaImage,
   type MetaImageReadOptions,
@@ -48,7 +48,7 @@ export {
   writeNrrd,
   writeNrrdLabels,
 } from './formats/nrrd.ts';
-export type { StoredType } from './formats/voxels.ts';
+export { type StoredType, storedTypeOf } from './formats/voxels.ts';
 export {
   type ForegroundIntensities,
   type IntensityRange,
@@ -72,6 +72,7 @@ export {
   type PictureOptions,
   threePlanes,
 } from './picture.ts';
+export { imageEnding, imageEndings, type ReadOptions, readImage } from './read.ts';
 export {
   imageResampling,
   labelResampling,

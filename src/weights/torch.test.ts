@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
+import { dict, drawLegacy, drawTensor, drawZip, floats, latin1 } from '../../test/drawnCheckpoint.ts';
 import { hasShared, sharedBytes, sharedJson } from '../../test/shared.ts';
 import { InputError } from '../errors.ts';
 import { toFloat32 } from '../tensor.ts';
@@ -138,64 +138,6 @@ describe.skipIf(!hasShared)('every reference checkpoint', () => {
     expect(() => readCheckpoint(bytesOf('refuse-whole-module.pt'))).toThrow('torch.nn.modules.container.Sequential');
   });
 });
-
-// --- Checkpoints drawn by hand: pickles as text, one character a byte ---
-
-const latin1 = (text: string) => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
-const str = (text: string) => `X${String.fromCharCode(text.length)}\0\0\0${text}`;
-const tuple = (values: readonly number[]) => `(${values.map((value) => `I${value}\n`).join('')}t`;
-const dict = (entries: Record<string, string>) =>
-  `}(${Object.entries(entries)
-    .map(([key, value]) => str(key) + value)
-    .join('')}u`;
-
-interface DrawnTensor {
-  readonly key?: string;
-  readonly type?: string;
-  readonly numel: number;
-  readonly shape: readonly number[];
-  readonly stride: readonly number[];
-  readonly offset?: number;
-  /** What stands behind the number of elements in the storage's id. */
-  readonly part?: string;
-  /** In place of a tuple for the shape. */
-  readonly shapeCode?: string;
-}
-
-function drawTensor({
-  key = '0',
-  type = 'FloatStorage',
-  numel,
-  shape,
-  stride,
-  offset = 0,
-  part = '',
-  shapeCode,
-}: DrawnTensor): string {
-  const storage = `(${str('storage')}ctorch\n${type}\n${str(key)}${str('cpu')}I${numel}\n${part}tQ`;
-  const view = `I${offset}\n${shapeCode ?? tuple(shape)}${tuple(stride)}`;
-  return `ctorch._utils\n_rebuild_tensor_v2\n(${storage}${view}\x89}tR`;
-}
-
-const floats = (...values: number[]) => new Uint8Array(Float32Array.from(values).buffer);
-
-function drawZip(object: string, storages: Record<string, Uint8Array>, byteorder = 'little'): Uint8Array {
-  const entries: Record<string, Uint8Array> = { 'r/data.pkl': latin1(`\x80\x02${object}.`) };
-  for (const [key, content] of Object.entries(storages)) entries[`r/data/${key}`] = content;
-  return zipSync({ ...entries, 'r/byteorder': latin1(byteorder) }, { level: 0 });
-}
-
-function drawLegacy(object: string, storages: [string, Uint8Array, number][], littleEndian = true): Uint8Array {
-  const system = dict({ little_endian: littleEndian ? '\x88' : '\x89' });
-  const magic = '\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.';
-  const keys = `](${storages.map(([key]) => str(key)).join('')}e.`;
-  const head = latin1(`${magic}\x80\x02M\xe9\x03.${system}.${object}.${keys}`);
-  const parts = storages.flatMap(([, content, count]) => [
-    new Uint8Array(BigInt64Array.of(BigInt(count)).buffer),
-    content,
-  ]);
-  return Uint8Array.from([head, ...parts].flatMap((part) => [...part]));
-}
 
 const valuesAt = (bytes: Uint8Array, index = 0) => [
   ...(readCheckpoint(bytes).tensors[index].read().data as Float32Array),

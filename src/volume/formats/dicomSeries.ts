@@ -91,6 +91,7 @@ export async function readDicomSeries(
   }
   const { spacing, origin, direction } = chosen;
   return {
+    format: `DICOM, ${chosen.transferSyntax}`,
     volume: { shape: [z, y, x], spacing: spacing!, origin: origin!, direction: direction!, channels: 1, data },
     notices,
   };

@@ -16,6 +16,8 @@ export interface ImageFile {
 }
 
 export interface VolumeImage {
+  /** What a person calls the format: `NIfTI-1`, `NRRD`, `DICOM, JPEG 2000 lossless`. */
+  readonly format: string;
   /** Intensities after any stored scale and intercept, in the stored axis order. */
   readonly volume: Volume;
   /** What was assumed or changed on the way in, one sentence each, for the user to see. */

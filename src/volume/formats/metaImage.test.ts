@@ -65,6 +65,7 @@ const deflated = { CompressedData: 'True' };
 describe('readMetaImage: voxels', () => {
   test('the first axis runs fastest and becomes x', () => {
     expect(read(six())).toEqual({
+      format: 'MetaImage',
       volume: {
         shape: [1, 3, 2],
         channels: 1,

@@ -106,7 +106,7 @@ export function readMetaImage(bytes: Uint8Array, options: MetaImageReadOptions =
   const byteOrder = isTrue(fields, 'BinaryData', true, name) && isBigEndian(fields, name) ? 'big' : 'little';
   const numbers = storedNumbers(stored, image.type, byteOrder, name);
   const voxels = channelsOutermost(intensitiesOf(numbers, image.type, name, notices), 1, interleaved);
-  return { volume: { ...geometry, channels: interleaved * stacked, data: voxels }, notices };
+  return { format: 'MetaImage', volume: { ...geometry, channels: interleaved * stacked, data: voxels }, notices };
 }
 
 /**

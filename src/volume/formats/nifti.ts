@@ -25,6 +25,7 @@ import {
   withThirdAxis,
 } from '../volume.ts';
 import { gunzip, isGzip } from './gzip.ts';
+import type { VolumeImage } from './image.ts';
 import { longestHeader, type NiftiFields, type NiftiHeader, readNiftiHeader, writeNiftiHeader } from './niftiHeader.ts';
 import {
   bytesOfVoxels,
@@ -37,12 +38,9 @@ import {
   withoutInfinities,
 } from './voxels.ts';
 
-export interface NiftiImage {
-  readonly volume: Volume;
+export interface NiftiImage extends VolumeImage {
   /** What the file said, for showing and for writing the same geometry again. */
   readonly header: NiftiHeader;
-  /** What was assumed or changed on the way in, one sentence each, for the user to see. */
-  readonly notices: readonly string[];
 }
 
 export interface NiftiReadOptions {
@@ -77,7 +75,7 @@ export function readNifti(bytes: Uint8Array, options: NiftiReadOptions = {}): Ni
   const { geometry, notice } = readGeometry(header, shape, name);
   if (notice) notices.push(notice);
   const data = readVoxels(owned ? voxels : copied(voxels, name), header, name, notices);
-  return { volume: { ...geometry, channels, data }, header, notices };
+  return { format: `NIfTI-${header.version}`, volume: { ...geometry, channels, data }, header, notices };
 }
 
 /**

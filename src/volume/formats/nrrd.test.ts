@@ -61,6 +61,7 @@ function refusal(bytes: Uint8Array, data?: Uint8Array): string {
 describe('readNrrd: voxels', () => {
   test('the first axis runs fastest and becomes x', () => {
     expect(read(six())).toEqual({
+      format: 'NRRD',
       volume: {
         shape: [1, 3, 2],
         channels: 1,
@@ -237,8 +238,12 @@ describe('readNrrd: geometry', () => {
       'scan.nrrd: its header does not say how its space lies in the patient (field "space"): it is taken as x to the left, y to the back, z to the head, and left and right may be wrong.',
     ];
     const { volume } = read(six());
-    expect(read(six({ space: 'scanner-xyz' }))).toEqual({ volume, notices: notice });
-    expect(read(six({ space: undefined, 'space dimension': '3' }))).toEqual({ volume, notices: notice });
+    expect(read(six({ space: 'scanner-xyz' }))).toEqual({ format: 'NRRD', volume, notices: notice });
+    expect(read(six({ space: undefined, 'space dimension': '3' }))).toEqual({
+      format: 'NRRD',
+      volume,
+      notices: notice,
+    });
     expect(refusal(six({ space: undefined, 'space dimension': '2' }))).toMatch(/a space of 2 dimensions/);
     expect(refusal(six({ space: 'right-anterior-inferior' }))).toMatch(/unknown; write left-posterior-superior/);
   });

@@ -105,7 +105,7 @@ export function readNrrd(bytes: Uint8Array, options: NrrdReadOptions = {}): Volu
   const { stored, byteOrder } = readStored(file, fields, image, dataName);
   const numbers = storedNumbers(stored, image.type, byteOrder, name);
   const voxels = channelsOutermost(intensitiesOf(numbers, image.type, name, notices), axes.inner, axes.channels);
-  return { volume: { ...geometry, channels: axes.channels, data: voxels }, notices };
+  return { format: 'NRRD', volume: { ...geometry, channels: axes.channels, data: voxels }, notices };
 }
 
 /**
