@@ -17,7 +17,7 @@ export interface GivenFile {
 }
 
 export interface Scan {
-  /** As a person calls it, such as `NIfTI-1`. */
+  /** As a person calls it, such as `NIfTI-1` or `DICOM`. */
   readonly format: string;
   /** Voxels along x, y, z as stored, and mm between them. */
   readonly size: Vector3;

@@ -62,7 +62,8 @@ const answers: Answers = {
     const first = { ...volume, channels: 1, data: volume.data.subarray(0, voxelCount(volume)) };
     const [z, y, x] = volume.shape;
     return {
-      format,
+      // How the voxels are packed, said after a comma, is nothing to a reader of the page.
+      format: format.split(',')[0],
       size: [x, y, z],
       spacing: volume.spacing,
       channels: volume.channels,
