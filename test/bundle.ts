@@ -42,26 +42,30 @@ export function tinyWeights(settings: UnetrppSettings = tinySettings): Map<strin
   return new Map([...weights, ...Object.entries(head(settings.classes))]);
 }
 
-/** @param channels that the network takes */
-export async function writeTinyBundle(folder: string, channels = 1): Promise<string> {
+export const tinyPlan = (channels: number) => ({
+  format: 'unetrpp-plan',
+  version: 1,
+  configuration: '3d_fullres',
+  transposeForward: [0, 1, 2],
+  spacing: null,
+  patch: tinySettings.patch,
+  channels: Array.from({ length: channels }, (_, index) => ({
+    name: index === 0 ? 'MR' : `MR ${index + 1}`,
+    normalization: 'zScore',
+    useMask: false,
+  })),
+  convention: 'nnunet-v1',
+  resampling: { image: 3, imageZ: 0, probabilities: 1, probabilitiesZ: 0, anisotropyThreshold: 3 },
+  orientation: null,
+  inference: { step: 0.5, mirrorAxes: [0, 1, 2] },
+});
+
+/**
+ * The two files of the bundle.
+ * @param channels that the network takes
+ */
+export function packTinyBundle(channels = 1): Promise<{ manifest: Uint8Array; weights: Uint8Array }> {
   const settings = { ...tinySettings, inputChannels: channels };
-  const plan = {
-    format: 'unetrpp-plan',
-    version: 1,
-    configuration: '3d_fullres',
-    transposeForward: [0, 1, 2],
-    spacing: null,
-    patch: tinySettings.patch,
-    channels: Array.from({ length: channels }, (_, index) => ({
-      name: index === 0 ? 'MR' : `MR ${index + 1}`,
-      normalization: 'zScore',
-      useMask: false,
-    })),
-    convention: 'nnunet-v1',
-    resampling: { image: 3, imageZ: 0, probabilities: 1, probabilitiesZ: 0, anisotropyThreshold: 3 },
-    orientation: null,
-    inference: { step: 0.5, mirrorAxes: [0, 1, 2] },
-  };
   const manifest = {
     name: 'tiny',
     description: 'A network of no use, for tests.',
@@ -71,10 +75,15 @@ export async function writeTinyBundle(folder: string, channels = 1): Promise<str
       { value: 1, name: 'stripes' },
       { value: 2, name: 'dots' },
     ],
-    plan,
+    plan: tinyPlan(channels),
     provenance: { source: 'the fill rule', madeBy: 'a test' },
   };
-  const packed = await packBundle(manifest, tinyWeights(settings), 'float32');
+  return packBundle(manifest, tinyWeights(settings), 'float32');
+}
+
+/** @param channels that the network takes */
+export async function writeTinyBundle(folder: string, channels = 1): Promise<string> {
+  const packed = await packTinyBundle(channels);
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'weights.safetensors'), packed.weights);
   writeFileSync(join(folder, 'model.json'), packed.manifest);

@@ -65,8 +65,8 @@ export interface DrawnSlice {
   readonly patient?: string;
 }
 
-/** The data set of a slice of 2 x 3 pixels, 16 bits each. An empty text leaves an element out. */
-export function sliceDataSet({
+/** The elements in front of the pixels: of 2 x 3, 16 bits each. An empty text leaves an element out. */
+function sliceHeader({
   modality = 'CT',
   seriesUid = '1.2.3',
   instanceNumber = 1,
@@ -97,8 +97,48 @@ export function sliceDataSet({
     ...element('0028,0100', 'US', uint16(16)),
     ...text('0028,1052', 'DS', intercept),
     ...groups,
-    ...element('7fe0,0010', 'OW', new Array<number>(2 * rows * columns * frames).fill(0)),
   ];
+}
+
+/** The data set of a slice whose pixels are 0. */
+export function sliceDataSet(slice: DrawnSlice = {}): number[] {
+  const { size: [columns, rows] = [2, 3], frames = 1 } = slice;
+  return [...sliceHeader(slice), ...element('7fe0,0010', 'OW', new Array<number>(2 * rows * columns * frames).fill(0))];
+}
+
+/** A slice whose one frame is compressed by RLE (PS3.5, annex G) and holds 6 pixels, high bytes in front of low ones. */
+export function drawnRleSlice(slice: DrawnSlice = {}): Uint8Array {
+  const uint32 = (value: number) => [...uint16(value & 0xffff), ...uint16(value >>> 16)];
+  const item = (tag: number, bytes: readonly number[]) => [
+    ...uint16(0xfffe),
+    ...uint16(tag),
+    ...uint32(bytes.length),
+    ...bytes,
+  ];
+  // Six times 0 in the high bytes; the numbers 1 to 6 in the low ones.
+  const [high, low] = [
+    [0xfb, 0],
+    [5, 1, 2, 3, 4, 5, 6, 0],
+  ];
+  const segments = [2, 64, 64 + high.length, ...new Array<number>(13).fill(0)].flatMap(uint32);
+  const pixels = [
+    ...uint16(0x7fe0),
+    ...uint16(0x0010),
+    ...[...'OB'].map((c) => c.charCodeAt(0)),
+    0,
+    0,
+    ...uint32(0xffffffff),
+  ];
+  return part10(
+    [
+      ...sliceHeader(slice),
+      ...pixels,
+      ...item(0xe000, []),
+      ...item(0xe000, [...segments, ...high, ...low]),
+      ...item(0xe0dd, []),
+    ],
+    '1.2.840.10008.1.2.5',
+  );
 }
 
 export const drawnSlice = (slice?: DrawnSlice): Uint8Array => part10(sliceDataSet(slice));

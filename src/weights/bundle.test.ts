@@ -58,4 +58,13 @@ describe('a bundle', () => {
     await expect(reading({ ...described, labels: [] })).rejects.toThrow('labels');
     await expect(readBundle(new Uint8Array([123, 0xff]), packed.weights, 'folder')).rejects.toThrow('is no JSON text');
   });
+
+  it('is refused when its description nests deeper than any stack goes', async () => {
+    const packed = await packBundle(description, weights, 'float32');
+    const deep = '['.repeat(20_000) + ']'.repeat(20_000);
+    const text = new TextDecoder().decode(packed.manifest).replace('"spacing": null', `"spacing": ${deep}`);
+    await expect(readBundle(new TextEncoder().encode(text), packed.weights, 'folder')).rejects.toThrow(
+      'folder/model.json is no model description: it nests lists or objects more than 32 deep',
+    );
+  });
 });

@@ -78,12 +78,25 @@ function parseManifest(bytes: Uint8Array, name: string): Manifest {
   } catch (cause) {
     throw new InputError(`${name}/${manifestFile} is no JSON text; is ${name} a model bundle?`, { cause });
   }
+  if (nestsDeeper(value, nestingLimit)) {
+    throw new InputError(
+      `${name}/${manifestFile} is no model description: it nests lists or objects more than ${nestingLimit} deep.`,
+    );
+  }
   const result = manifestSchema.safeParse(value);
   if (result.success) return result.data;
   const [{ path, message }] = result.error.issues;
   throw new InputError(
     `${name}/${manifestFile} is no model description: ${path.join('.') || 'the whole'}: ${message}.`,
   );
+}
+
+/** Descriptions nest six deep. Checking them goes as deep as they do, and a stack has an end. */
+const nestingLimit = 32;
+
+function nestsDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((each) => nestsDeeper(each, levels - 1));
 }
 
 /** False where a value is beyond the largest 16-bit float; such a tensor (a variance, say) stays in 32 bits. */

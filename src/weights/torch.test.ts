@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { dict, drawLegacy, drawTensor, drawZip, floats, latin1 } from '../../test/drawnCheckpoint.ts';
+import { dict, drawLegacy, drawTensor, drawZip, floats, latin1, str } from '../../test/drawnCheckpoint.ts';
 import { hasShared, sharedBytes, sharedJson } from '../../test/shared.ts';
 import { InputError } from '../errors.ts';
 import { toFloat32 } from '../tensor.ts';

@@ -7,7 +7,7 @@ import { elementCount } from '../../tensor.ts';
 import { costKind } from './cost.ts';
 import { unetrpp } from './network.ts';
 import { type UnetrppPreset, unetrppPresets } from './presets.ts';
-import { checkSettings, stageGrids } from './settings.ts';
+import { checkSettings, stageGrids, unetrppSettings } from './settings.ts';
 
 const presets = Object.keys(unetrppPresets) as UnetrppPreset[];
 
@@ -94,6 +94,11 @@ describe('settings that cannot be built', () => {
       '32 channels cannot be divided among 5 heads',
     );
     expect(() => checkSettings({ ...unetrppPresets.synapse, stem: [4, 4] })).toThrow('differ in their number of axes');
+  });
+
+  it('are refused when a stage would have blocks without end', () => {
+    const settings = { ...unetrppPresets.synapse, depths: [3, 3, 1e6, 3] };
+    expect(unetrppSettings.safeParse(settings).error?.issues[0].message).toContain('<=100');
   });
 });
 

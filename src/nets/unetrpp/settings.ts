@@ -8,6 +8,8 @@ import { type Shape, showShape } from '../../tensor.ts';
 
 const positive = z.int().positive();
 const fraction = z.number().min(0).max(1);
+/** The published networks have 3 blocks a stage. Without a bound, one number in a file builds a network without end. */
+const blocks = positive.max(100);
 
 export const unetrppSettings = z.strictObject({
   inputChannels: positive,
@@ -27,9 +29,9 @@ export const unetrppSettings = z.strictObject({
   /** The same in decoder stages 5, 4, 3. */
   decoderProjections: z.array(positive).length(3),
   /** Transformer blocks in encoder stages 1 to 4. */
-  depths: z.array(positive).length(4),
+  depths: z.array(blocks).length(4),
   /** Transformer blocks in decoder stages 5, 4, 3. */
-  decoderDepths: z.array(positive).length(3),
+  decoderDepths: z.array(blocks).length(3),
   /** How keys and values of the spatial branch are projected: one Linear, two, or one matrix without bias. */
   tokenProjection: z.enum(['shared', 'separate', 'sharedNoBias']),
   /** Residual convolution blocks after the attention of each transformer block. */

@@ -1,7 +1,15 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { type DrawnSlice, drawnSlice, element, part10, sequence, sliceDataSet } from '../../../test/drawnDicom.ts';
+import {
+  type DrawnSlice,
+  drawnRleSlice,
+  drawnSlice,
+  element,
+  part10,
+  sequence,
+  sliceDataSet,
+} from '../../../test/drawnDicom.ts';
 import { hasShared, sharedBytes, sharedJson, sharedPath } from '../../../test/shared.ts';
 import { InputError } from '../../errors.ts';
 import { affineOf, rangeOf, swapLpsRas, type VoxelData } from '../volume.ts';
@@ -247,6 +255,19 @@ describe('several series', () => {
     expect(await refusal([])).toMatch(/^There is no DICOM file among these files/);
     expect(await refusal([file('a', drawnSlice().subarray(0, -1))])).toMatch(
       /^There is no DICOM file that can be read; of a: it is cut off/,
+    );
+  });
+});
+
+describe('compressed slices', () => {
+  it('are read when their size is what the header says', async () => {
+    const { volume } = await readDicomSeries([file('rle.dcm', drawnRleSlice())]);
+    expect([...volume.data]).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  it('that claim far more pixels than their bytes can hold are refused before memory is taken for them', async () => {
+    expect(await refusal([file('rle.dcm', drawnRleSlice({ size: [65535, 65535] }))])).toMatch(
+      /^The DICOM series claims 65535 x 65535 x 1 voxels, and its files have \d+ bytes, in which so many cannot be/,
     );
   });
 });

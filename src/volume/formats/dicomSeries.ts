@@ -83,6 +83,7 @@ export async function readDicomSeries(
   const chosen = found.series[index];
   refuseFaults(chosen, index, found.series);
   refuseDamagedNeighbors(chosen, found);
+  refuseEmptyPromises(chosen, found.sources);
   const { data, notFinite } = await readVoxels(chosen, found.sources);
   const [x, y, z] = chosen.size;
   const notices = noticesOf(found.series, index);
@@ -217,6 +218,23 @@ function refuseDamagedNeighbors({ files }: DicomSeries, { damaged }: Found): voi
       `${neighbor.file} may be a slice of the DICOM series and cannot be read: ${neighbor.reason}. Without it the scan may be incomplete: mend the file, or take it out of the folder.`,
     );
   }
+}
+
+/** Pixels that any file may have: a blank image compresses to next to nothing. */
+const freePixels = 1 << 24;
+/** Pixels for each byte of a file beyond them; as much as inflation can give. */
+const pixelsForEachByte = 1032;
+
+/** Before memory is taken for the voxels: there must be about as many files, in bytes, as could hold them. */
+function refuseEmptyPromises(
+  { files, size: [columns, rows, count] }: DicomSeries,
+  sources: ReadonlyMap<DicomFile, ImageFile>,
+): void {
+  const bytes = files.reduce((sum, file) => sum + sources.get(file)!.size, 0);
+  if (columns * rows * count <= freePixels + pixelsForEachByte * bytes) return;
+  throw new InputError(
+    `The DICOM series claims ${columns} x ${rows} x ${count} voxels, and its files have ${bytes} bytes, in which so many cannot be; they are damaged, copy them again.`,
+  );
 }
 
 function noticesOf(series: readonly DicomSeries[], index: number): string[] {
