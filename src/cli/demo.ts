@@ -8,7 +8,7 @@ import { segmentOnce } from '../predict/index.ts';
 import { openModel } from '../predict/model.node.ts';
 import { encodeLabels, imageStem } from '../volume/files.node.ts';
 import { encodePng, type Geometry, labelVolumes, threePlanes } from '../volume/index.ts';
-import { prepareOutputFolder, writeWhole } from './output.node.ts';
+import { prepareOutputFolder, writeTogether } from './output.node.ts';
 import { progressBar } from './progress.ts';
 import { findScans, readScan } from './scans.node.ts';
 import { example, printJson, type Register } from './terminal.ts';
@@ -59,8 +59,10 @@ export const registerDemo: Register = (program, terminal) => {
 
       const stem = imageStem(path);
       const [mask, picture] = [join(options.output, `${stem}_mask.nii.gz`), join(options.output, `${stem}.png`)];
-      await writeWhole(mask, await encodeLabels(result.labels, '.nii.gz', header));
-      await writeWhole(picture, encodePng(threePlanes(volume, result.labels)));
+      await writeTogether([
+        { path: mask, content: await encodeLabels(result.labels, '.nii.gz', header) },
+        { path: picture, content: encodePng(threePlanes(volume, result.labels)) },
+      ]).finally(abandonFolder);
 
       const strange = options.model === undefined && tooLarge(volume);
       const said = [...notices, ...result.notices, ...(strange ? [strange] : [])];

@@ -7,7 +7,7 @@ import { unetrpp } from '../nets/index.ts';
 import { encodeModel, layOutExternally } from '../onnx/index.ts';
 import { openModel } from '../predict/model.node.ts';
 import { emit, foldParameters, lower, noLowerings } from '../program/index.ts';
-import { prepareOutputFolder, writeWhole } from './output.node.ts';
+import { prepareOutputFolder, writeTogether } from './output.node.ts';
 import { example, printJson, type Register } from './terminal.ts';
 
 interface Options {
@@ -33,7 +33,7 @@ export const registerExport: Register = (program, terminal) => {
         throw new InputError(`${options.output} does not end in .onnx; name the file to write.`);
       }
       const model = await openModel(bundle);
-      await prepareOutputFolder(dirname(options.output));
+      const abandonFolder = await prepareOutputFolder(dirname(options.output));
       const network = unetrpp(model.settings, { outputs: options.allHeads ? 'all' : 'first' });
       const folded = foldParameters(lower(network, 'cpu', options.lowered ? {} : noLowerings), model.weights);
       const onnx = emit(folded.program, folded.weights, {
@@ -42,13 +42,15 @@ export const registerExport: Register = (program, terminal) => {
         plan: JSON.stringify(model.plan),
       });
       const beside = `${basename(options.output)}.weights`;
-      if (options.external) {
+      const files = () => {
+        if (!options.external) return [{ path: options.output, content: encodeModel(onnx) }];
         const layout = layOutExternally(onnx, beside);
-        await writeWhole(join(dirname(options.output), beside), chunksOf(layout));
-        await writeWhole(options.output, encodeModel(onnx, layout.locations));
-      } else {
-        await writeWhole(options.output, encodeModel(onnx));
-      }
+        return [
+          { path: join(dirname(options.output), beside), content: chunksOf(layout) },
+          { path: options.output, content: encodeModel(onnx, layout.locations) },
+        ];
+      };
+      await writeTogether(files()).finally(abandonFolder);
       const describe = ({ name, shape }: { name: string; shape: readonly number[] }) => ({ name, shape });
       const result = {
         file: options.output,

@@ -8,7 +8,7 @@ import { importCheckpoint } from '../predict/index.ts';
 import { readBytes } from '../volume/files.node.ts';
 import { manifestFile, packBundle, weightsFile } from '../weights/index.ts';
 import { parsePatch } from './options.ts';
-import { prepareOutputFolder, writeWhole } from './output.node.ts';
+import { prepareOutputFolder, writeTogether } from './output.node.ts';
 import { example, printJson, type Register } from './terminal.ts';
 
 interface Options {
@@ -66,10 +66,12 @@ export const registerImport: Register = (program, terminal) => {
       }
       const manifest = { ...imported.manifest, name: options.name ?? imported.manifest.name };
       const packed = await packBundle(manifest, imported.weights, options.half ? 'float16' : 'float32');
-      await prepareOutputFolder(options.output);
+      const abandonFolder = await prepareOutputFolder(options.output);
       // The description comes last: a folder without it is no bundle, so an interrupt leaves nothing that looks whole.
-      await writeWhole(join(options.output, weightsFile), packed.weights);
-      await writeWhole(join(options.output, manifestFile), packed.manifest);
+      await writeTogether([
+        { path: join(options.output, weightsFile), content: packed.weights },
+        { path: join(options.output, manifestFile), content: packed.manifest },
+      ]).finally(abandonFolder);
 
       const { settings, preset, notices } = imported;
       if (options.json) {

@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 /** The program `unetrpp`. */
-import { run } from './run.ts';
 import { openTerminal } from './terminal.ts';
 
-process.exitCode = await run(process.argv.slice(2), openTerminal());
+// First of all, so that an interrupt ends the program the same way while it loads the rest.
+const terminal = openTerminal();
+const { run } = await import('./run.ts');
+process.exitCode = await run(process.argv.slice(2), terminal);

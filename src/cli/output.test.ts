@@ -16,7 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { InputError, ResourceError } from '../errors.ts';
-import { prepareOutputFolder, writeWhole } from './output.node.ts';
+import { prepareOutputFolder, writeTogether, writeWhole } from './output.node.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -171,6 +171,67 @@ describe('prepareOutputFolder', () => {
       expect(error).toBeInstanceOf(InputError);
       expect(error.message).toMatch(/cannot write \/proc.*choose another place$/);
     }
+  });
+});
+
+describe('writeTogether', () => {
+  test('leaves every old file as it was when the last new one fails', async () => {
+    writeFileSync(at('a'), 'old a');
+    const broken = (function* () {
+      yield bytes(1);
+      throw new Error('no more');
+    })();
+    const files = [
+      { path: at('a'), content: 'new a' },
+      { path: at('b'), content: 'new b' },
+      { path: at('c'), content: broken },
+    ];
+    expect((await failure(writeTogether(files))).message).toBe('no more');
+    expect(readdirSync(folder)).toEqual(['a']);
+    expect(text('a')).toBe('old a');
+    await writeTogether(files.slice(0, 2));
+    expect([text('a'), text('b')]).toEqual(['new a', 'new b']);
+    expect(readdirSync(folder).sort()).toEqual(['a', 'b']);
+  });
+});
+
+describe('temporaries of killed processes', () => {
+  /** The name that a temporary of `mask` has here, and its process's number. */
+  async function nameOfTemporary(): Promise<{ name: string; id: string }> {
+    let name = '';
+    await writeWhole(
+      at('mask'),
+      (function* () {
+        name = readdirSync(folder).find((each) => each.endsWith('.tmp'))!;
+        yield bytes(1);
+      })(),
+    );
+    return { name, id: /-(\d+)-/.exec(name)![1] };
+  }
+
+  test('go when the folder is next prepared', async () => {
+    const { name, id } = await nameOfTemporary();
+    expect(id).toBe(String(process.pid));
+    const ended = spawn(process.execPath, ['-e', '']);
+    await new Promise((resolve) => ended.on('close', resolve));
+    const abandoned = name.replace(id, String(ended.pid));
+    // One of this process's number, too: in containers programs often have the same.
+    for (const each of [abandoned, name]) writeFileSync(at(each), 'half');
+    await prepareOutputFolder(folder);
+    expect(readdirSync(folder)).toEqual(['mask']);
+  });
+
+  test('stay when the process runs, is of another machine, or the name is another', async () => {
+    const { name, id } = await nameOfTemporary();
+    const others = [
+      name.replace(`-${id}-`, `-${process.ppid}-`),
+      name.replace(/[0-9a-f]{8}-\d+/, '00000000-999999999'),
+      '.scan.tmp',
+      name.slice(1),
+    ];
+    for (const each of others) writeFileSync(at(each), 'half');
+    await prepareOutputFolder(folder);
+    expect(readdirSync(folder).sort()).toEqual([...others, 'mask'].sort());
   });
 });
 

@@ -18,7 +18,7 @@ import { encodeLabels, encodeVolume, type WrittenEnding, writtenEnding } from '.
 import { imageEnding, labelVolumes } from '../volume/index.ts';
 import { checkMemory, showBytes } from './machine.node.ts';
 import { parseCount, parseDevice, parseFormat, parseOverlap, parsePatch } from './options.ts';
-import { prepareOutputFolder, writeWhole } from './output.node.ts';
+import { prepareOutputFolder, writeTogether } from './output.node.ts';
 import { progressBar } from './progress.ts';
 import { findScans, readScan, type Scan, type ScanFiles } from './scans.node.ts';
 import { example, printJson, type Register, type Terminal } from './terminal.ts';
@@ -67,12 +67,18 @@ function maskPath({ output, format }: Options, { name }: ScanFiles, count: numbe
   return output;
 }
 
+/** @returns where the probabilities went, if they were wanted */
 async function write(result: Segmentation, mask: string, scan: Scan): Promise<string | undefined> {
   const ending = writtenEnding(mask);
-  await writeWhole(mask, await encodeLabels(result.labels, ending, scan.header));
-  if (!result.probabilities) return undefined;
+  const files = [{ path: mask, content: await encodeLabels(result.labels, ending, scan.header) }];
+  if (!result.probabilities) {
+    await writeTogether(files);
+    return undefined;
+  }
   const path = `${mask.slice(0, -ending.length)}_probabilities${ending}`;
-  await writeWhole(path, await encodeVolume(result.probabilities, ending, scan.header));
+  // The mask last: where it is, a case counts as done.
+  files.unshift({ path, content: await encodeVolume(result.probabilities, ending, scan.header) });
+  await writeTogether(files);
   return path;
 }
 

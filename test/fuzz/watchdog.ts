@@ -15,7 +15,7 @@ export function startWatchdog(seconds: number, message: string): Watchdog {
   const count = new Int32Array(new SharedArrayBuffer(4));
   const watch = `
     const { workerData } = require('node:worker_threads');
-    let seen = -1;
+    let seen = 0;
     setInterval(() => {
       const now = Atomics.load(workerData.count, 0);
       if (now === seen) {

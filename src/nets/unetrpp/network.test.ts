@@ -96,9 +96,12 @@ describe('settings that cannot be built', () => {
     expect(() => checkSettings({ ...unetrppPresets.synapse, stem: [4, 4] })).toThrow('differ in their number of axes');
   });
 
-  it('are refused when a stage would have blocks without end', () => {
-    const settings = { ...unetrppPresets.synapse, depths: [3, 3, 1e6, 3] };
-    expect(unetrppSettings.safeParse(settings).error?.issues[0].message).toContain('<=100');
+  it('are refused when a number would make a network without end', () => {
+    const issueOf = (changes: object) =>
+      unetrppSettings.safeParse({ ...unetrppPresets.synapse, ...changes }).error?.issues[0].message;
+    expect(issueOf({})).toBeUndefined();
+    expect(issueOf({ depths: [3, 3, 1e6, 3] })).toContain('<=100');
+    expect(issueOf({ featureSize: 2 ** 31 - 1 })).toContain('<=65536');
   });
 });
 

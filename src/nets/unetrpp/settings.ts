@@ -6,28 +6,30 @@ import { z } from 'zod';
 import { InputError } from '../../errors.ts';
 import { type Shape, showShape } from '../../tensor.ts';
 
-const positive = z.int().positive();
+// Settings come from files too: without bounds, one number would build a network without end.
+/** A count of voxels along an axis, of channels, or of tokens; the largest of the published networks is 256. */
+const size = z.int().positive().max(65_536);
+/** The published networks have 3 blocks a stage. */
+const blocks = z.int().positive().max(100);
 const fraction = z.number().min(0).max(1);
-/** The published networks have 3 blocks a stage. Without a bound, one number in a file builds a network without end. */
-const blocks = positive.max(100);
 
 export const unetrppSettings = z.strictObject({
-  inputChannels: positive,
+  inputChannels: size,
   /** Classes of the output, background included. */
-  classes: positive,
+  classes: size,
   /** Size of the input along its spatial axes, d, h, w (or h, w). */
-  patch: z.array(positive).min(2).max(3),
+  patch: z.array(size).min(2).max(3),
   /** Kernel and stride of the stem along the same axes. */
-  stem: z.array(positive).min(2).max(3),
+  stem: z.array(size).min(2).max(3),
   /** Channels of the full-resolution branch. */
-  featureSize: positive,
+  featureSize: size,
   /** Channels of encoder stages 1 to 4. */
-  dims: z.array(positive).length(4),
-  heads: positive,
+  dims: z.array(size).length(4),
+  heads: size,
   /** Length p to which the token axis is projected, encoder stages 1 to 4. */
-  projections: z.array(positive).length(4),
+  projections: z.array(size).length(4),
   /** The same in decoder stages 5, 4, 3. */
-  decoderProjections: z.array(positive).length(3),
+  decoderProjections: z.array(size).length(3),
   /** Transformer blocks in encoder stages 1 to 4. */
   depths: z.array(blocks).length(4),
   /** Transformer blocks in decoder stages 5, 4, 3. */
