@@ -19,7 +19,7 @@ import {
 } from '../../src/volume/index.ts';
 import { readImage } from '../../src/volume/read.ts';
 import { readCheckpoint, readPickle, readSafetensors, sha256, writeSafetensors } from '../../src/weights/index.ts';
-import { packTinyBundle, tinyPlan, tinyScan, tinyWeights } from '../bundle.ts';
+import { packTinyBundle, tinyCheckpoint, tinyPlan, tinyScan } from '../bundle.ts';
 import { dict, drawLegacy, drawTensor, drawZip, floats, latin1, str } from '../drawnCheckpoint.ts';
 import { drawnRleSlice, drawnSlice, element } from '../drawnDicom.ts';
 import { hasShared } from '../shared.ts';
@@ -112,19 +112,6 @@ const drawnSlices: NamedBytes[] = [0, 1, 2].map((index) => ({
   name: `${index}.dcm`,
   bytes: drawnSlice({ position: `0\\0\\${2 * index}`, instanceNumber: index + 1, intercept: '-1024' }),
 }));
-
-/** The state dictionary of a network, each tensor a storage of its own, as `torch.save` writes it. */
-function drawnCheckpoint(): Uint8Array {
-  const weights = [...tinyWeights()];
-  const storages: Record<string, Uint8Array> = {};
-  const entries: Record<string, string> = {};
-  for (const [index, [name, { shape, data }]] of weights.entries()) {
-    const stride = shape.map((_, axis) => elementCount(shape.slice(axis + 1)));
-    storages[index] = new Uint8Array(data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength));
-    entries[name] = drawTensor({ key: String(index), numel: data.length, shape, stride });
-  }
-  return drawZip(dict({ state_dict: dict(entries) }), storages);
-}
 
 const smallObject = dict({
   a: drawTensor({ numel: 6, shape: [2, 3], stride: [3, 1] }),
@@ -388,7 +375,7 @@ export const parsers: Readonly<Record<string, Parser>> = {
   },
   importCheckpoint: {
     kinds: ['number'],
-    specimens: zipped({ name: 'tiny.pt', bytes: drawnCheckpoint() }),
+    specimens: zipped({ name: 'tiny.pt', bytes: tinyCheckpoint() }),
     async read([{ name, bytes }]) {
       await importCheckpoint(bytes, { name });
       return undefined;
