@@ -107,7 +107,11 @@ export function constant(value: Tensor): Constant {
 
 /** A float32 scalar, or `shape` filled with one number. The number itself stays exact for the float64 reference. */
 export function filled(number: number, shape: Shape = []): Constant {
-  const data = new Float64Array(elementCount(shape)).fill(number);
+  return exactConstant(shape, new Float64Array(elementCount(shape)).fill(number));
+}
+
+/** A float32 constant whose numbers stay exact for the float64 reference. */
+export function exactConstant(shape: Shape, data: Float64Array): Constant {
   return { kind: 'constant', value: { dtype: 'float64', shape, data }, shape, dtype: 'float32' };
 }
 

@@ -4,8 +4,10 @@ import { unetrpp, unetrppPresets } from '../../nets/index.ts';
 import { elementCount, type Tensor } from '../../tensor.ts';
 import { check } from '../check.ts';
 import {
+  add,
   buildProgram,
   convolution,
+  costs,
   evaluate,
   filled,
   input,
@@ -79,22 +81,54 @@ describe('each lowering means the same with and without it', () => {
   });
 });
 
-describe('rows', () => {
-  const block = buildProgram('block', () => {
-    const x = input('x', [1, 8, 3, 4, 5]);
-    const [w1, w2] = [parameter('w1', [8, 8, 3, 3, 3], zeros), parameter('w2', [8, 8, 3, 3, 3], zeros)];
-    const pads = [1, 1, 1];
-    const normalized = instanceNormalization(convolution(x, w1, undefined, { pads }), filled(1, [8]), filled(0, [8]));
-    return { y: convolution(leakyRelu(normalized), w2, undefined, { pads }) };
+describe('winograd along depth', () => {
+  const pads = [1, 1, 1];
+  const convolve = (n: number, c: number, depth: number, bias: boolean) =>
+    buildProgram('convolve', () => {
+      const x = input('x', [n, c, depth, 3, 4]);
+      const weight = parameter('w', [8, c, 3, 3, 3], zeros);
+      return { y: convolution(x, weight, bias ? parameter('b', [8], zeros) : undefined, { pads }) };
+    });
+
+  it('is right for depths that are no multiple of four, for batches, with and without a bias, for few channels', () => {
+    for (const depth of [4, 5, 6, 7, 8, 13]) {
+      for (const [n, c, bias] of [
+        [1, 8, true],
+        [2, 8, false],
+        [2, 1, true],
+      ] as const) {
+        const program = convolve(n, c, depth, bias);
+        const lowered = lower(program, 'cpu', { ...noLowerings, depthWinograd: true });
+        check(lowered);
+        expect(print(lowered)).not.toBe(print(program));
+        expectSameMeaning(program, lowered);
+      }
+    }
   });
 
-  it('keep a block of convolution, instance norm and activation in their layout: one pad, one slice of the whole', () => {
-    const lowered = lower(block, 'cpu', { ...noLowerings, rowsConvolution: true });
+  it('keeps a block of convolution, instance norm, activation and sum depth first: two transposes of the volume in all', () => {
+    const block = buildProgram('block', () => {
+      const x = input('x', [1, 8, 6, 4, 5]);
+      const [w1, w2] = [parameter('w1', [8, 8, 3, 3, 3], zeros), parameter('w2', [8, 8, 3, 3, 3], zeros)];
+      const normalized = instanceNormalization(convolution(x, w1, undefined, { pads }), filled(1, [8]), filled(0, [8]));
+      return { y: leakyRelu(add(convolution(leakyRelu(normalized), w2, undefined, { pads }), x)) };
+    });
+    const lowered = lower(block, 'cpu', { ...noLowerings, depthWinograd: true });
     expectSameMeaning(block, lowered);
     const text = print(lowered);
-    expect(text.match(/= pad\(/g)).toHaveLength(1);
-    expect(text.match(/= slice\(.*: float32\[1,8,3,4,5\]/g)).toHaveLength(1);
-    expect(text.match(/dilations=\[5,1\]/g)).toHaveLength(6);
+    expect(text.match(/= transpose\(.*: float32\[1,(8,6|6,8),4,5\]/g)).toHaveLength(2);
+    // Six slices, two groups of them, two convolutions.
+    expect(text.match(/groups=6/g)).toHaveLength(4);
+  });
+
+  it('multiplies half as much', () => {
+    const program = convolve(1, 8, 16, false);
+    const multiplyAdds = (of: typeof program) =>
+      costs(of)
+        .filter(({ kind }) => kind === 'convolution')
+        .reduce((sum, one) => sum + one.multiplyAdds, 0);
+    const lowered = lower(program, 'cpu', { ...noLowerings, depthWinograd: true });
+    expect(multiplyAdds(lowered)).toBe(multiplyAdds(program) / 2);
   });
 });
 

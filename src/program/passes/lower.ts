@@ -3,12 +3,12 @@
  * the same with and without (lower.test.ts); docs/decisions/lowerings.md has the measurements.
  */
 import type { Program } from '../program.ts';
+import { depthWinograd } from './depthWinograd.ts';
 import { flattenTransposedConvolution } from './flattenTransposedConvolution.ts';
 import { foldBatchNormalization } from './foldBatchNormalization.ts';
 import { foldPointwiseNormalization } from './foldPointwiseNormalization.ts';
-import { rowsConvolution } from './rowsConvolution.ts';
 
-const passes = { foldBatchNormalization, foldPointwiseNormalization, rowsConvolution, flattenTransposedConvolution };
+const passes = { foldBatchNormalization, foldPointwiseNormalization, flattenTransposedConvolution, depthWinograd };
 
 export type Lowering = keyof typeof passes;
 export type Lowerings = Readonly<Record<Lowering, boolean>>;
@@ -25,29 +25,28 @@ const defaults: Record<Target, Lowerings> = {
   cpu: {
     foldBatchNormalization: true,
     foldPointwiseNormalization: true,
-    rowsConvolution: true,
     flattenTransposedConvolution: true,
+    depthWinograd: true,
   },
   // cuDNN has fast three-axis kernels of its own.
   cuda: {
     foldBatchNormalization: true,
     foldPointwiseNormalization: true,
-    rowsConvolution: false,
     flattenTransposedConvolution: false,
+    depthWinograd: false,
   },
   // No transposed convolution over three axes on WebGPU.
   webgpu: {
     foldBatchNormalization: true,
     foldPointwiseNormalization: true,
-    rowsConvolution: false,
     flattenTransposedConvolution: true,
+    depthWinograd: false,
   },
-  // The blocked kernel that makes rows worth while is not in the WebAssembly build.
   wasm: {
     foldBatchNormalization: true,
     foldPointwiseNormalization: true,
-    rowsConvolution: false,
     flattenTransposedConvolution: true,
+    depthWinograd: false,
   },
 };
 
