@@ -41,8 +41,10 @@ export type Feeds = ReadonlyMap<string, Tensor>;
 export interface Executable {
   readonly device: DeviceName;
   readonly program: Program;
+  /** What the user should know of how it runs: operators that another device computes. Whole sentences. */
+  readonly notices: readonly string[];
   /**
-   * Runs once. The tensors returned are the executable's own buffers: the next run overwrites them.
+   * Runs once. The tensors returned are the executable's own buffers: the next run may overwrite them.
    * @throws Error when an input is missing or has another shape or type than the program declares
    */
   run(feeds: Feeds): Promise<Map<string, Tensor<'float32'>>>;
@@ -58,7 +60,10 @@ export interface Engine {
    * anything is compiled.
    */
   memoryEstimate(program: Program, options?: CompileOptions): number;
-  /** @throws InputError when the device is not there, saying what is missing and how to get it */
+  /**
+   * @throws InputError when the device is not there, saying what is missing and how to get it
+   * @throws ResourceError when a GPU computes one of the program's operators wrongly (selfTest.ts)
+   */
   compile(program: Program, weights: ReadonlyMap<string, Tensor>, options?: CompileOptions): Promise<Executable>;
 }
 

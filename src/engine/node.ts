@@ -9,16 +9,19 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { encodeModel } from '../onnx/index.ts';
-import { emit, foldParameters, lower, memoryNeed } from '../program/index.ts';
+import { foldParameters, lower, memoryNeed } from '../program/index.ts';
 import {
   type CompileOptions,
   checkFeeds,
   chooseDevice,
+  type DeviceName,
   type DeviceReport,
   type Engine,
   outputBuffers,
   sessionOptions,
 } from './engine.ts';
+import { type Load, placementOptions, selfTester } from './selfTest.ts';
+import { sessionModel } from './sessionModel.ts';
 
 function cudaReport(): DeviceReport {
   const libraries = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
@@ -79,6 +82,8 @@ function probeWebgpu(): Promise<DeviceReport> {
   return webgpuReport;
 }
 
+const loadChecked = selfTester();
+
 export const nodeEngine: Engine = {
   name: 'ONNX Runtime for Node',
 
@@ -101,20 +106,29 @@ export const nodeEngine: Engine = {
     const reports = options.device === 'webgpu' ? await this.devices() : withoutWebgpu();
     const device = chooseDevice(reports, options.device);
     const lowered = foldParameters(lower(program, device, options.lowerings), weights);
-    const model = emit(lowered.program, lowered.weights);
-    // Each large weight is handed over as a "file" of its own in memory, so that no second copy of all of them is made.
-    const external = model.initializers.filter(({ bytes }) => bytes.byteLength >= 1024);
-    const locations = new Map(
-      external.map(({ name, bytes }) => [name, { file: name, offset: 0, length: bytes.byteLength }]),
-    );
-    const session = await ort.InferenceSession.create(encodeModel(model, locations), {
-      externalData: external.map(({ name, bytes }) => ({ path: name, data: bytes })),
-      executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
+    const load = loader(device, options);
+    const executable =
+      device === 'cpu'
+        ? await load(lowered.program, lowered.weights, 'cpuAllowed')
+        : await loadChecked(lowered.program, lowered.weights, device, 'cpu', load);
+    return { ...executable, program };
+  },
+};
+
+/** Makes sessions for a device. */
+function loader(device: DeviceName, options: CompileOptions): Load {
+  return async (program, weights, placement) => {
+    const { model, externalData } = sessionModel(program, weights);
+    const { logSeverityLevel, session } = placementOptions(placement);
+    const made = await ort.InferenceSession.create(model, {
+      externalData,
+      executionProviders: [device],
       intraOpNumThreads: options.threads ?? availableParallelism(),
       interOpNumThreads: 1,
       executionMode: 'sequential',
       ...sessionOptions(options),
-      extra: { session: { intra_op: { allow_spinning: options.spinning ? '1' : '0' } } },
+      logSeverityLevel,
+      extra: { session: { ...session, intra_op: { allow_spinning: options.spinning ? '1' : '0' } } },
     });
 
     const results = outputBuffers(program);
@@ -124,6 +138,7 @@ export const nodeEngine: Engine = {
     return {
       device,
       program,
+      notices: [],
       async run(feeds) {
         if (disposed) throw new Error('this executable has been disposed of');
         checkFeeds(program, feeds);
@@ -131,14 +146,14 @@ export const nodeEngine: Engine = {
         for (const [name, value] of feeds) {
           inputs[name] = new ort.Tensor(value.dtype as 'float32', value.data as Float32Array, value.shape);
         }
-        await session.run(inputs, outputs);
+        await made.run(inputs, outputs);
         return results;
       },
       async dispose() {
         if (disposed) return;
         disposed = true;
-        await session.release();
+        await made.release();
       },
     };
-  },
-};
+  };
+}

@@ -20,6 +20,7 @@ export const plainEngine: Engine = {
     return {
       device,
       program,
+      notices: [],
       async run(feeds) {
         checkFeeds(program, feeds);
         const results = evaluate(program, new Map([...weights, ...feeds]));

@@ -6,34 +6,74 @@
  * package's default entry is an older one that gives silently wrong results for grouped convolutions.
  */
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
-import { encodeModel } from '../onnx/index.ts';
-import { emit, foldParameters, lower, memoryNeed } from '../program/index.ts';
+import { InputError } from '../errors.ts';
+import { foldParameters, lower, memoryNeed } from '../program/index.ts';
 import {
   type CompileOptions,
   checkFeeds,
   chooseDevice,
   type DeviceReport,
   type Engine,
-  outputBuffers,
   sessionOptions,
 } from './engine.ts';
+import { type Load, placementOptions, selfTester } from './selfTest.ts';
+import { sessionModel } from './sessionModel.ts';
 
 type Runtime = typeof import('onnxruntime-web/wasm');
+type WebDevice = 'wasm' | 'webgpu';
 
-async function loadRuntime(device: 'wasm' | 'webgpu', threads: number): Promise<Runtime> {
-  const runtime = device === 'webgpu' ? await import('onnxruntime-web/webgpu') : await import('onnxruntime-web/wasm');
-  runtime.env.wasm.numThreads = threads;
-  return runtime;
-}
+/**
+ * The most threads that are asked for unasked. Each takes a worker and its stack; the network's lower levels are too small
+ * to feed more, and what browsers call a core is often half of one.
+ */
+const mostThreads = 8;
 
 /** Several threads need memory that is shared between them, which browsers give only to cross-origin isolated pages. */
 function threadsHere(): number {
   const isolated = typeof crossOriginIsolated !== 'undefined' && crossOriginIsolated;
-  return isolated ? navigator.hardwareConcurrency : 1;
+  return isolated ? Math.min(navigator.hardwareConcurrency ?? 1, mostThreads) : 1;
+}
+
+/** Threads of each build of the runtime that has been started: they are given to it once. */
+const threadsOf = new Map<WebDevice, number>();
+
+/** @throws InputError when the runtime's script cannot be loaded, or has been started with another number of threads */
+async function loadRuntime(device: WebDevice, wanted: number | undefined): Promise<Runtime> {
+  const started = threadsOf.get(device);
+  if (started !== undefined && wanted !== undefined && wanted !== started) {
+    throw new InputError(
+      `${wanted} threads were asked for, but the runtime of this page has been started with ${started}, and keeps them until the page is loaded again; ask for ${started} or leave the number out.`,
+    );
+  }
+  try {
+    const runtime = device === 'webgpu' ? await import('onnxruntime-web/webgpu') : await import('onnxruntime-web/wasm');
+    if (started === undefined) {
+      runtime.env.wasm.numThreads = wanted ?? threadsHere();
+      threadsOf.set(device, runtime.env.wasm.numThreads);
+    }
+    return runtime;
+  } catch (cause) {
+    throw cannotStart(cause);
+  }
+}
+
+/** What the runtime says when it itself could not be started, as against a model that it refuses. */
+const startFailure = /no available backend found|initializeWebAssembly|initWasm|dynamically imported module/i;
+
+function cannotStart(cause: unknown): InputError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new InputError(
+    `The runtime could not be started (${why}). Its files ort-wasm-*.wasm and ort-wasm-*.mjs, from the package onnxruntime-web, must lie where the page's scripts look for them; the browser's network log names what is missing. Then load the page again.`,
+    { cause },
+  );
+}
+
+interface GpuAdapter {
+  readonly info?: { readonly vendor: string; readonly architecture: string; readonly isFallbackAdapter?: boolean };
 }
 
 async function webgpuReport(): Promise<DeviceReport> {
-  const gpu = (globalThis.navigator as { gpu?: { requestAdapter(): Promise<unknown> } } | undefined)?.gpu;
+  const { gpu } = (globalThis.navigator ?? {}) as { gpu?: { requestAdapter(): Promise<GpuAdapter | null> } };
   if (!gpu) {
     const detail =
       'this browser does not offer WebGPU; use a current Chrome, Edge, Safari or Firefox over https or localhost.';
@@ -44,14 +84,19 @@ async function webgpuReport(): Promise<DeviceReport> {
     const detail = 'the browser found no GPU; turn hardware acceleration on in its settings.';
     return { device: 'webgpu', available: false, detail };
   }
-  return { device: 'webgpu', available: true, detail: 'GPU through WebGPU' };
+  const { vendor = '', architecture = '', isFallbackAdapter = false } = adapter.info ?? {};
+  const name = [vendor, architecture].filter((word) => word !== '').join(' ');
+  const what = isFallbackAdapter ? 'WebGPU in software, slower than WebAssembly' : 'GPU through WebGPU';
+  return { device: 'webgpu', available: true, detail: name === '' ? what : `${what} (${name})` };
 }
+
+const loadChecked = selfTester();
 
 export const webEngine: Engine = {
   name: 'ONNX Runtime for the web',
 
   async devices() {
-    const threads = threadsHere();
+    const threads = threadsOf.get('wasm') ?? threadsHere();
     const detail = threads === 1 ? 'WebAssembly, 1 thread' : `WebAssembly, ${threads} threads`;
     return [{ device: 'wasm', available: true, detail }, await webgpuReport()];
   },
@@ -62,22 +107,44 @@ export const webEngine: Engine = {
     return 100e6 + 3 * need.parameters + 2 * need.activations + need.interface;
   },
 
+  /**
+   * The number of threads is fixed by the first program that is compiled for a device.
+   * @throws InputError also when the runtime's own files cannot be fetched, or it has started with other threads
+   */
   async compile(program, weights, options: CompileOptions = {}) {
-    const device = chooseDevice(await this.devices(), options.device) as 'wasm' | 'webgpu';
-    const runtime = await loadRuntime(device, options.threads ?? threadsHere());
+    const device = chooseDevice(await this.devices(), options.device) as WebDevice;
+    const load = loader(await loadRuntime(device, options.threads), device, options);
     const lowered = foldParameters(lower(program, device, options.lowerings), weights);
-    const session: InferenceSession = await runtime.InferenceSession.create(
-      encodeModel(emit(lowered.program, lowered.weights)),
-      {
-        executionProviders: device === 'webgpu' ? ['webgpu', 'wasm'] : ['wasm'],
+    const executable =
+      device === 'wasm'
+        ? await load(lowered.program, lowered.weights, 'cpuAllowed')
+        : await loadChecked(lowered.program, lowered.weights, device, 'wasm', load);
+    return { ...executable, program };
+  },
+};
+
+/** Makes sessions of one build of the runtime. */
+function loader(runtime: Runtime, device: WebDevice, options: CompileOptions): Load {
+  return async (program, weights, placement) => {
+    const { model, externalData } = sessionModel(program, weights);
+    const { logSeverityLevel, session } = placementOptions(placement);
+    let made: InferenceSession;
+    try {
+      made = await runtime.InferenceSession.create(model, {
+        externalData,
+        executionProviders: [device],
         ...sessionOptions(options),
-      },
-    );
-    const results = outputBuffers(program);
+        logSeverityLevel,
+        extra: { session },
+      });
+    } catch (error) {
+      throw error instanceof Error && startFailure.test(error.message) ? cannotStart(error) : error;
+    }
     let disposed = false;
     return {
       device,
       program,
+      notices: [],
       async run(feeds) {
         if (disposed) throw new Error('this executable has been disposed of');
         checkFeeds(program, feeds);
@@ -85,15 +152,20 @@ export const webEngine: Engine = {
         for (const [name, value] of feeds) {
           inputs[name] = new runtime.Tensor('float32', value.data as Float32Array, value.shape as number[]);
         }
-        const outputs = await session.run(inputs);
-        for (const [name, { data }] of results) data.set(outputs[name].data as Float32Array);
-        return results;
+        // The runtime copies results out of its own memory into new arrays, and cannot fill given ones; these are handed on.
+        const outputs = await made.run(inputs);
+        return new Map(
+          [...program.outputs].map(([name, { shape }]) => [
+            name,
+            { dtype: 'float32', shape, data: outputs[name].data as Float32Array },
+          ]),
+        );
       },
       async dispose() {
         if (disposed) return;
         disposed = true;
-        await session.release();
+        await made.release();
       },
     };
-  },
-};
+  };
+}
