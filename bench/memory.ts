@@ -13,10 +13,10 @@ import { initialize } from '../src/weights/initialization.ts';
 const [preset] = process.argv.slice(2) as [UnetrppPreset | undefined];
 
 if (preset) {
-  const program = unetrpp(unetrppPresets[preset]);
+  // As prediction does it: the output at full resolution alone, and nobody keeps the weights.
+  const program = unetrpp(unetrppPresets[preset], { outputs: 'first' });
   const estimate = nodeEngine.memoryEstimate(program, { device: 'cpu' });
-  const weights = initialize(program, 1);
-  const executable = await nodeEngine.compile(program, weights, { device: 'cpu' });
+  const executable = await nodeEngine.compile(program, initialize(program, 1), { device: 'cpu' });
   const { shape } = program.inputs[0];
   const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i));
   for (let i = 0; i < 3; i++) await executable.run(new Map([['image', { dtype: 'float32', shape, data }]]));
@@ -28,6 +28,8 @@ if (preset) {
   for (const name of Object.keys(unetrppPresets)) {
     const child = spawnSync(process.execPath, [...process.execArgv, fileURLToPath(import.meta.url), name], {
       encoding: 'utf8',
+      // As the program itself is started, see cli/main.ts.
+      env: { ...process.env, MALLOC_TRIM_THRESHOLD_: '131072' },
     });
     if (child.status !== 0) throw new Error(child.stderr);
     const { estimate, peak } = JSON.parse(child.stdout) as { estimate: number; peak: number };

@@ -7,6 +7,7 @@ import type { DeviceName } from '../engine/engine.ts';
 import { InputError, ResourceError } from '../errors.ts';
 import {
   createSegmenter,
+  type Model,
   networkMemory,
   type Segmentation,
   type Segmenter,
@@ -182,7 +183,8 @@ export const registerPredict: Register = (program, terminal) => {
 async function predict(options: Options, terminal: Terminal): Promise<void> {
   // Loaded when it is needed: the runtime's library is large, and help should come at once.
   const { nodeEngine } = await import('../engine/node.ts');
-  const model = await openModel(options.model);
+  let model: Model | undefined = await openModel(options.model);
+  const { name: modelName } = model;
   const scans = findScans(options.input, model.settings.inputChannels);
   const jobs = scans.map((files) => ({ files, mask: maskPath(options, files, scans.length) }));
   const abandonFolder = await prepareOutputFolder(
@@ -208,12 +210,14 @@ async function predict(options: Options, terminal: Terminal): Promise<void> {
       return undefined;
     }
   };
-  const open = async () => {
+  const open = async (loaded: Model) => {
     const settings = segmenterOptions(options);
-    const needed = networkMemory(nodeEngine, model, settings);
+    const needed = networkMemory(nodeEngine, loaded, settings);
     terminal.err(`The network needs about ${showBytes(needed)} of memory.\n`);
-    if (!options.ignoreMemory) checkMemory(needed, `The network of ${model.name}`);
-    return createSegmenter(nodeEngine, model, settings);
+    if (!options.ignoreMemory) checkMemory(needed, `The network of ${loaded.name}`);
+    // The runtime has its own copy of the weights.
+    model = undefined;
+    return createSegmenter(nodeEngine, loaded, settings);
   };
   let segmenter: Segmenter | undefined;
   try {
@@ -227,7 +231,7 @@ async function predict(options: Options, terminal: Terminal): Promise<void> {
       const scan = await attempt(files.name, readScan(files, options.series));
       if (!scan) continue;
       const reading = (performance.now() - start) / 1000;
-      segmenter ??= await open();
+      segmenter ??= await open(model!);
       const result = await attempt(files.name, segmentScan(files.name, scan, segmenter, options, terminal));
       if (!result) continue;
       // What cannot be written here, could not be for the next scan either.
@@ -237,7 +241,7 @@ async function predict(options: Options, terminal: Terminal): Promise<void> {
     await segmenter?.dispose();
     if (results.length === 0) await abandonFolder();
   }
-  if (options.json) printJson(terminal, { model: model.name, device: segmenter?.device, cases: results, failures });
+  if (options.json) printJson(terminal, { model: modelName, device: segmenter?.device, cases: results, failures });
   if (failures.length > 0) {
     const names = failures.map(({ name }) => name).join(', ');
     throw new InputError(`${failures.length} of ${jobs.length} scans failed: ${names}; the others are done.`);

@@ -1,6 +1,6 @@
 /** Prediction: a model and a scan in, a label map out. */
 export { type Imported, type ImportOptions, importCheckpoint } from './importCheckpoint.ts';
-export { loadModel, type Model } from './model.ts';
+export { loadModel, type Model, type ModelDescription } from './model.ts';
 export {
   createSegmenter,
   networkMemory,

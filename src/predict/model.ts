@@ -7,13 +7,17 @@ import { checkSettings, type UnetrppSettings, unetrpp, unetrppSettings } from '.
 import { sameShape, showShape, type Tensor } from '../tensor.ts';
 import { type Bundle, type Manifest, readBundle } from '../weights/index.ts';
 
-export interface Model {
+/** A model without its weights: all that a scan's way to and from the network needs. */
+export interface ModelDescription {
   readonly name: string;
   readonly manifest: Manifest;
   readonly settings: UnetrppSettings;
   readonly plan: Plan;
   /** Name of each label value that the model writes; 0 is the background. */
   readonly labels: ReadonlyMap<number, string>;
+}
+
+export interface Model extends ModelDescription {
   readonly weights: ReadonlyMap<string, Tensor<'float32'>>;
 }
 

@@ -23,7 +23,7 @@ import {
   voxelCount,
 } from '../volume/index.ts';
 import { airDetector } from './air.ts';
-import type { Model } from './model.ts';
+import type { Model, ModelDescription } from './model.ts';
 import { permuted, prepare } from './prepare.ts';
 import { restoration } from './restore.ts';
 import { blendTiles, tileStarts } from './tiles.ts';
@@ -68,7 +68,8 @@ export interface Segmentation {
 }
 
 export interface Segmenter {
-  readonly model: Model;
+  /** The weights are the runtime's now; who lets go of the model frees its copy of them. */
+  readonly model: ModelDescription;
   readonly device: Executable['device'];
   segment(volume: Volume, options?: SegmentOptions): Promise<Segmentation>;
   dispose(): Promise<void>;
@@ -76,7 +77,7 @@ export interface Segmenter {
 
 /** Bytes that the arrays of one scan take at their fullest: scan, network's image, sums that are open, labels. */
 export function scanMemory(
-  model: Model,
+  model: ModelDescription,
   volume: Volume,
   { step, patch: wanted, probabilities = false }: SegmenterOptions & SegmentOptions = {},
 ): number {
@@ -102,7 +103,7 @@ export function scanMemory(
 }
 
 /** Peak bytes of compiling and running the network, before anything is compiled; a scan's arrays come on top (`scanMemory`). */
-export function networkMemory(engine: Engine, model: Model, options: SegmenterOptions = {}): number {
+export function networkMemory(engine: Engine, model: ModelDescription, options: SegmenterOptions = {}): number {
   const settings = { ...model.settings, patch: [...(options.patch ?? model.settings.patch)] };
   return engine.memoryEstimate(predictionProgram(settings, model.plan, options.batch), options);
 }
@@ -125,14 +126,10 @@ function airAnswer(plan: Plan, classes: number): number[] {
 /** @throws InputError for an illegal patch, a step that is none, or a device that is not there */
 export async function createSegmenter(
   engine: Engine,
-  model: Model,
+  { weights: given, ...model }: Model,
   options: SegmenterOptions = {},
 ): Promise<Segmenter> {
-  const { settings, weights, notice } = changePatch(
-    model.settings,
-    model.weights,
-    options.patch ?? model.settings.patch,
-  );
+  const { settings, weights, notice } = changePatch(model.settings, given, options.patch ?? model.settings.patch);
   const plan: Plan = { ...model.plan, patch: settings.patch as unknown as Plan['patch'] };
   const step = options.step ?? plan.inference.step;
   // Throws for a step that is none, before anything is compiled.
@@ -227,7 +224,7 @@ function stopwatch() {
   };
 }
 
-function checkChannels(model: Model, volume: Volume): void {
+function checkChannels(model: ModelDescription, volume: Volume): void {
   const wanted = model.plan.channels;
   if (volume.channels === wanted.length) return;
   const names = wanted.map(({ name }) => name).join(', ');

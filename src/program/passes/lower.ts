@@ -46,7 +46,7 @@ const defaults: Record<Target, Lowerings> = {
     foldBatchNormalization: true,
     foldPointwiseNormalization: true,
     flattenTransposedConvolution: true,
-    depthWinograd: false,
+    depthWinograd: true,
   },
 };
 
