@@ -2,42 +2,22 @@
  * The page in a real browser: built as it ships, served with the headers of `npm run web`, driven as a user would. Needs
  * Chromium; without it the tests are skipped, and say so.
  */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { build, type PreviewServer, preview } from 'vite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openModel, readVolumeFile, segment } from '../src/index.node.ts';
 import { labelVolumes, readNifti, stackChannels } from '../src/volume/index.ts';
 import { tinyScan, writeScan, writeTinyBundle } from './bundle.ts';
+import { contentType, hasBrowser, launchBrowser, listening, softwareWebgl } from './chromium.ts';
 import { drawnSlice } from './drawnDicom.ts';
 import { hasShared, sharedPath } from './shared.ts';
 
-const browserPath = process.env.UNETRPP_CHROMIUM ?? '/usr/bin/chromium';
-const hasBrowser = existsSync(browserPath);
-if (!hasBrowser) {
-  console.warn(`Skipped: the page, because there is no ${browserPath}; UNETRPP_CHROMIUM names another Chromium.`);
-}
-
 const file = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 const examplePath = file('examples/hippocampus_319.nii.gz');
-
-async function listening(handler: RequestListener): Promise<{ url: string; close(): Promise<void> }> {
-  const server = createServer(handler);
-  await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: `http://localhost:${port}/`,
-    async close() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
 
 describe.skipIf(!hasBrowser)('the page', () => {
   const folder = mkdtempSync(join(tmpdir(), 'unetrpp-page-'));
@@ -56,20 +36,7 @@ describe.skipIf(!hasBrowser)('the page', () => {
     const config = { configFile: file('web/vite.config.ts'), build: { outDir: built, emptyOutDir: true } };
     await build({ ...config, logLevel: 'error' });
     server = await preview({ ...config, preview: { port: 0, host: 'localhost' } });
-    browser = await chromium.launch({
-      executablePath: browserPath,
-      args: [
-        '--headless=new',
-        '--no-sandbox',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-quic',
-        '--disable-sync',
-        '--no-first-run',
-        '--use-angle=swiftshader',
-        '--enable-unsafe-swiftshader',
-      ],
-    });
+    browser = await launchBrowser(softwareWebgl);
     page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
     page.setDefaultTimeout(15_000);
     const [home] = server.resolvedUrls!.local;
@@ -306,9 +273,7 @@ describe.skipIf(!hasBrowser)('the page', () => {
   test('works in a subfolder of a server that sends no headers, with one thread, and says so', async () => {
     const plain = await listening((request, response) => {
       const path = new URL(request.url ?? '', 'http://localhost').pathname.replace('/some/folder/', '') || 'index.html';
-      const type = { html: 'text/html', js: 'text/javascript', css: 'text/css', wasm: 'application/wasm' };
-      const ending = path.split('.').at(-1) as keyof typeof type;
-      response.setHeader('Content-Type', type[ending] ?? 'application/octet-stream');
+      response.setHeader('Content-Type', contentType(path));
       response.end(readFileSync(join(built, path)));
     });
     await page.goto(`${plain.url}some/folder/`);

@@ -233,6 +233,14 @@ describe('segment', () => {
     expect(runs).toBe(plainRuns - 44);
   });
 
+  it('passes on what the engine says of the device', async () => {
+    const slow: Engine = {
+      ...nodeEngine,
+      compile: async (...given) => ({ ...(await nodeEngine.compile(...given)), notices: ['The GPU is asleep.'] }),
+    };
+    expect((await segmentOnce(slow, tinyModel(), scan, { step: 1 })).notices).toEqual(['The GPU is asleep.']);
+  });
+
   it('reports every tile, and stops between two when it is aborted', async () => {
     const seen: Progress[] = [];
     await segmentOnce(nodeEngine, tinyModel(), scan, { onProgress: (progress) => seen.push(progress) });

@@ -200,7 +200,7 @@ export async function createSegmenter(
       return {
         labels: result,
         probabilities: probabilities && reorientLike(probabilities, volume),
-        notices: [...prepared.notices, ...(notice ? [notice] : [])],
+        notices: [...prepared.notices, ...(notice ? [notice] : []), ...executable.notices],
         seconds: clock.seconds,
       };
     },
