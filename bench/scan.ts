@@ -1,7 +1,8 @@
 /**
- * A whole scan of 512 x 512 x 300 voxels, 14 classes, patches of 64 x 128 x 128, half a patch apart, by a small network:
- * where the time goes and the peak memory of the process, on the scan's own grid and resampled for the network and back.
- * Each in a process of its own. `npm run bench -- scan 512x512x100` takes another size (x, y, z).
+ * Whole scans, 14 classes, patches of 64 x 128 x 128, half a patch apart: where the time goes and the peak memory. A scan of
+ * 512 x 512 x 300 voxels by a small network, on its own grid and resampled for the network and back; a smaller one by the
+ * Synapse network, whose time counts. Each in a process of its own. `npm run bench -- scan [NETWORK SIZE GRID]`, such as
+ * `small 512x512x100 own` (x, y, z), runs one of them.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,8 +14,8 @@ import { nodeEngine } from '../src/engine/node.ts';
 import { type UnetrppSettings, unetrpp, unetrppPresets } from '../src/nets/index.ts';
 import { createSegmenter, type Model, networkMemory, scanMemory } from '../src/predict/index.ts';
 import type { Tensor } from '../src/tensor.ts';
-import { readVolumeFile } from '../src/volume/files.node.ts';
-import { identityDirection, type Vector3, writeNifti, writeNiftiLabels } from '../src/volume/index.ts';
+import { encodeLabels, readVolumeFile } from '../src/volume/files.node.ts';
+import { identityDirection, type Vector3, writeNifti } from '../src/volume/index.ts';
 import { initialize } from '../src/weights/initialization.ts';
 
 const small: UnetrppSettings = {
@@ -29,7 +30,9 @@ const small: UnetrppSettings = {
 };
 
 /** @param spacing that the network wants, mm; null for the scan's own */
-function modelOf(spacing: Plan['spacing']): Model {
+const networks: Record<string, UnetrppSettings> = { small, synapse: unetrppPresets.synapse };
+
+function modelOf(settings: UnetrppSettings, spacing: Plan['spacing']): Model {
   const plan: Plan = {
     format: 'unetrpp-plan',
     version: 1,
@@ -43,24 +46,24 @@ function modelOf(spacing: Plan['spacing']): Model {
     orientation: null,
     inference: { step: 0.5, mirrorAxes: [0, 1, 2] },
   };
-  const labels = Array.from({ length: small.classes }, (_, value) => ({ value, name: `organ ${value}` }));
+  const labels = Array.from({ length: settings.classes }, (_, value) => ({ value, name: `organ ${value}` }));
   return {
-    name: 'small',
+    name: 'random',
     manifest: {
       format: 'unetrpp-model',
       version: 1,
-      name: 'small',
+      name: 'random',
       description: 'random weights',
-      network: { name: 'unetrpp', settings: { ...small } },
+      network: { name: 'unetrpp', settings: { ...settings } },
       labels,
       plan: {},
       weights: { file: 'weights.safetensors', dtype: 'float32', bytes: 1, sha256: '0'.repeat(64) },
       provenance: { source: 'random', madeBy: 'bench' },
     },
-    settings: small,
+    settings,
     plan,
     labels: new Map(labels.map(({ value, name }) => [value, name])),
-    weights: initialize(unetrpp(small), 1) as Map<string, Tensor<'float32'>>,
+    weights: initialize(unetrpp(settings), 1) as Map<string, Tensor<'float32'>>,
   };
 }
 
@@ -87,51 +90,66 @@ function drawScan(path: string, [nx, ny, nz]: Vector3): void {
   writeFileSync(path, writeNifti(volume));
 }
 
-async function segmentHere(path: string, resampled: boolean, out: string) {
+async function segmentHere(path: string, network: string, grid: string, out: string) {
   const start = performance.now();
   const { volume, header } = await readVolumeFile(path);
   const read = performance.now();
-  const model = modelOf(resampled ? [1.5, 1.5, 1.5] : null);
+  let model: Model | undefined = modelOf(networks[network], grid === 'resampled' ? [1.5, 1.5, 1.5] : null);
   const estimate = networkMemory(nodeEngine, model) + scanMemory(model, volume);
-  const segmenter = await createSegmenter(nodeEngine, model, { device: 'cpu' });
+  const drawn = performance.now();
+  const opening = createSegmenter(nodeEngine, model, { device: 'cpu' });
+  model = undefined;
+  const segmenter = await opening;
   const ready = performance.now();
   const { labels, seconds } = await segmenter.segment(volume);
   const segmented = performance.now();
-  await writeFileSync(out, writeNiftiLabels(labels, { source: header }));
+  writeFileSync(out, await encodeLabels(labels, '.nii.gz', header));
   const written = performance.now();
-  const all = { reading: read - start, compiling: ready - read, writing: written - segmented };
-  const rest = Object.fromEntries(Object.entries(seconds).map(([name, value]) => [name, value * 1000]));
-  // maxRSS is in kilobytes of 1024 bytes.
-  return { milliseconds: { ...all, ...rest }, estimate, peak: process.resourceUsage().maxRSS * 1024 };
+  return {
+    seconds: {
+      reading: (read - start) / 1000,
+      compiling: (ready - drawn) / 1000,
+      ...seconds,
+      writing: (written - segmented) / 1000,
+    },
+    estimate,
+    // maxRSS is in kilobytes of 1024 bytes.
+    peak: process.resourceUsage().maxRSS * 1024,
+  };
 }
 
-const [first, path, out] = process.argv.slice(2);
-if (path !== undefined) {
-  process.stdout.write(JSON.stringify(await segmentHere(path, first === 'resampled', out)));
-} else {
-  const size = (first ?? '512x512x300').split('x').map(Number) as unknown as Vector3;
+function report(network: string, size: string, grid: string): void {
   const folder = mkdtempSync(join(tmpdir(), 'unetrpp-bench-'));
   try {
     const scan = join(folder, 'scan.nii.gz');
-    drawScan(scan, size);
-    for (const grid of ['own', 'resampled']) {
-      const child = spawnSync(
-        process.execPath,
-        [...process.execArgv, fileURLToPath(import.meta.url), grid, scan, join(folder, 'mask.nii.gz')],
-        { encoding: 'utf8' },
-      );
-      if (child.status !== 0) throw new Error(child.stderr);
-      const { milliseconds, estimate, peak } = JSON.parse(child.stdout) as Awaited<ReturnType<typeof segmentHere>>;
-      const total = Object.values(milliseconds).reduce((sum, value) => sum + value, 0);
-      console.log(`${size.join(' x ')} voxels, ${grid} grid: ${(total / 1000).toFixed(1)} s`);
-      for (const [name, value] of Object.entries(milliseconds)) {
-        console.log(
-          `  ${name.padEnd(12)}${(value / 1000).toFixed(1).padStart(7)} s  ${((100 * value) / total).toFixed(1)} %`,
-        );
-      }
-      console.log(`  peak memory ${(peak / 1e9).toFixed(2)} GB, estimated ${(estimate / 1e9).toFixed(2)} GB`);
+    drawScan(scan, size.split('x').map(Number) as unknown as Vector3);
+    const child = spawnSync(
+      process.execPath,
+      [...process.execArgv, fileURLToPath(import.meta.url), scan, network, grid, join(folder, 'mask.nii.gz')],
+      // As the program itself is started, see cli/main.ts.
+      { encoding: 'utf8', env: { ...process.env, MALLOC_TRIM_THRESHOLD_: '131072' } },
+    );
+    if (child.status !== 0) throw new Error(child.stderr);
+    const { seconds, estimate, peak } = JSON.parse(child.stdout) as Awaited<ReturnType<typeof segmentHere>>;
+    const total = Object.values(seconds).reduce((sum, value) => sum + value, 0);
+    console.log(`${size} voxels, ${network} network, ${grid} grid: ${total.toFixed(1)} s`);
+    for (const [name, value] of Object.entries(seconds)) {
+      console.log(`  ${name.padEnd(12)}${value.toFixed(1).padStart(7)} s  ${((100 * value) / total).toFixed(1)} %`);
     }
+    console.log(`  peak memory ${(peak / 1e9).toFixed(2)} GB, estimated ${(estimate / 1e9).toFixed(2)} GB`);
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+const [first, network, grid, out] = process.argv.slice(2);
+if (out !== undefined) {
+  process.stdout.write(JSON.stringify(await segmentHere(first, network, grid, out)));
+} else if (grid !== undefined) {
+  report(first, network, grid);
+} else {
+  report('synapse', '256x256x128', 'own');
+  report('synapse', '384x384x128', 'resampled');
+  report('small', '512x512x300', 'own');
+  report('small', '512x512x300', 'resampled');
 }

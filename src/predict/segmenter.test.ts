@@ -212,8 +212,8 @@ describe('segment', () => {
     const skipped = await segmentOnce(counting, tinyModel(), wide, {
       skipEmpty: true,
       probabilities: true,
-      onProgress: ({ stage }) => {
-        if (stage === 'network') tiles++;
+      onProgress: ({ stage, done }) => {
+        if (stage === 'network') tiles = done;
       },
     });
     // All tiles are counted: 2 x 2 x 14.
@@ -246,7 +246,7 @@ describe('segment', () => {
     await segmentOnce(nodeEngine, tinyModel(), scan, { onProgress: (progress) => seen.push(progress) });
     expect(seen[0]).toEqual({ stage: 'preparing', done: 0, total: 0 });
     expect(seen.filter(({ stage }) => stage === 'network').map(({ done, total }) => `${done}/${total}`)).toEqual(
-      Array.from({ length: 8 }, (_, index) => `${index + 1}/8`),
+      Array.from({ length: 9 }, (_, index) => `${index}/8`),
     );
     expect(seen.at(-1)).toEqual({ stage: 'restoring', done: 0, total: 0 });
 
@@ -254,8 +254,9 @@ describe('segment', () => {
     let tiles = 0;
     const aborted = segmentOnce(nodeEngine, tinyModel(), scan, {
       signal: stop.signal,
-      onProgress: ({ stage }) => {
-        if (stage === 'network' && ++tiles === 3) stop.abort(new Error('enough'));
+      onProgress: ({ stage, done }) => {
+        if (stage === 'network') tiles = done;
+        if (tiles === 3) stop.abort(new Error('enough'));
       },
     });
     await expect(aborted).rejects.toThrow('enough');

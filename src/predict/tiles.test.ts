@@ -205,7 +205,7 @@ describe('blending', () => {
     );
     expect(asked).toBe(1);
     expect([...blended]).toEqual([-1, -1, -1, -1, -0.5, -0.5, 5, 5]);
-    expect(told).toEqual(['1/3', '2/3', '3/3']);
+    expect(told).toEqual(['0/3', '1/3', '2/3', '3/3']);
   });
 
   test('gives back an image that the network only repeats', async () => {
@@ -234,7 +234,7 @@ describe('blending', () => {
   test('tells how far it is', async () => {
     const told: string[] = [];
     await blendWhole(row(new Float32Array(8), 4), echo, { onTile: (done, total) => told.push(`${done}/${total}`) });
-    expect(told).toEqual(['1/3', '2/3', '3/3']);
+    expect(told).toEqual(['0/3', '1/3', '2/3', '3/3']);
   });
 
   test('stops between tiles with the reason of the signal', async () => {

@@ -210,7 +210,7 @@ export interface BlendedPart {
 }
 
 export interface BlendingCallbacks {
-  /** Called after every run of the network, and for tiles that were skipped. */
+  /** Called before the first tile, after every run of the network, and for tiles that were skipped. */
   readonly onTile?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -255,6 +255,7 @@ export async function blendTiles(
     waiting = [];
     onTile?.(done, starts.length);
   };
+  onTile?.(0, starts.length);
   const emptyAnswer = skip && constantAnswer(skip.answer, volumeOf(patch));
   for (const start of starts) {
     const tile = tiles.subarray(waiting.length * tileLength, (waiting.length + 1) * tileLength);

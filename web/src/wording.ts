@@ -27,7 +27,7 @@ export function milliliters(volume: number): string {
 /** @param left seconds that the tiles at work and to come will take, where that can be said */
 export function progressText({ stage, done, total }: Progress, left: number | undefined): string {
   // The network tells of itself when its first tile is done.
-  if (stage === 'preparing') return 'Preparing the scan, then its first tile';
+  if (stage === 'preparing') return 'Preparing the scan';
   if (stage === 'restoring') return 'Bringing the mask back to the scan’s grid';
   const tile = `Tile ${Math.min(done + 1, total)} of ${total}`;
   return left === undefined ? tile : `${tile}, about ${duration(left)} left`;
