@@ -32,11 +32,20 @@ export function sequence(tag: string, ...items: readonly number[][]): number[] {
   return element(tag, 'SQ', bytes);
 }
 
-/** Preamble, file group, and a data set as it is. */
-export function part10(dataSet: readonly number[], transferSyntax = '1.2.840.10008.1.2.1', sopClass = ''): Uint8Array {
+/**
+ * Preamble, file group, and a data set as it is.
+ * @param more elements of the file group, behind the transfer syntax
+ */
+export function part10(
+  dataSet: readonly number[],
+  transferSyntax = '1.2.840.10008.1.2.1',
+  sopClass = '',
+  more: readonly number[] = [],
+): Uint8Array {
   const meta = [
     ...(sopClass ? element('0002,0002', 'UI', sopClass) : []),
     ...(transferSyntax ? element('0002,0010', 'UI', transferSyntax) : []),
+    ...more,
   ];
   const length = element('0002,0000', 'UL', [...uint16(meta.length), 0, 0]);
   return Uint8Array.from([

@@ -58,7 +58,7 @@ describe.each(Object.entries(parsers))('%s', (name, parser) => {
   });
 
   it('gives a whole value or a sentence, soon, within the memory that the file justifies', async () => {
-    const { failures } = await fuzz(parser, { runs: fewer[name] ?? 300, seed: 11 });
+    const { failures } = await fuzz(parser, { runs: fewer[name] ?? 400, seed: 11 });
     expect(
       failures.map(({ fault, seed, path }) => `${fault} (npm run fuzz -- ${name} --seed ${seed} --path ${path})`),
     ).toEqual([]);

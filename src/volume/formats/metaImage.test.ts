@@ -278,6 +278,15 @@ describe('readMetaImage: what it refuses', () => {
     expect(refusal(bytes)).toMatch(/scan\.mha/);
   });
 
+  test('what stands in a header is repeated only where it is a word or numbers, for names may have come there', () => {
+    expect(refusal(six({ ElementType: 'MET_SHRT' }))).toContain('voxels of type "MET_SHRT"');
+    for (const text of ['Image\0Comment = Doe^Jane', '1.2.840.113619.2']) {
+      const said = refusal(six({ ElementType: text }));
+      expect(said).toContain(`voxels of type a text of ${text.length} characters`);
+      expect(said).not.toContain(text);
+    }
+  });
+
   test('whatever bytes are damaged or missing, it says so or reads them', () => {
     const whole = [six(), six({ BinaryData: 'False' }, '1 2 3 4 5 6'), writeMetaImage(drawnVolume)];
     const damage = fc.record({

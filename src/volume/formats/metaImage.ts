@@ -33,6 +33,7 @@ import {
   numbersIn,
   type StoredImage,
   shown,
+  shownFile,
   storedBytes,
   textVoxels,
   utf8,
@@ -95,13 +96,13 @@ export function readMetaImage(bytes: Uint8Array, options: MetaImageReadOptions =
   const geometry = readGeometry(fields, [nz, ny, nx], dimensions.length, name, notices);
 
   if (dataFile !== undefined && !data) {
-    throw new InputError(`${name} keeps its voxels in the file ${shown(dataFile)}; give that file too.`);
+    throw new InputError(`${name} keeps its voxels in the file ${shownFile(dataFile)}; give that file too.`);
   }
   if (dataFile === undefined && data) {
     throw new InputError(`${name} holds its voxels itself; give it without a data file.`);
   }
   const stored = data
-    ? readStored(data, 0, fields, image, `the data file ${shown(dataFile!)} of ${name}`)
+    ? readStored(data, 0, fields, image, `the data file ${shownFile(dataFile!)} of ${name}`)
     : readStored(bytes, header.length, fields, image, name);
   const byteOrder = isTrue(fields, 'BinaryData', true, name) && isBigEndian(fields, name) ? 'big' : 'little';
   const numbers = storedNumbers(stored, image.type, byteOrder, name);

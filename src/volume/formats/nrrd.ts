@@ -35,6 +35,7 @@ import {
   numbersIn,
   type StoredImage,
   shown,
+  shownFile,
   storedBytes,
   textVoxels,
   utf8,
@@ -95,13 +96,13 @@ export function readNrrd(bytes: Uint8Array, options: NrrdReadOptions = {}): Volu
 
   const dataFile = dataFileOf(header, name);
   if (dataFile !== undefined && !data) {
-    throw new InputError(`${name} keeps its voxels in the file ${shown(dataFile)}; give that file too.`);
+    throw new InputError(`${name} keeps its voxels in the file ${shownFile(dataFile)}; give that file too.`);
   }
   if (dataFile === undefined && data) {
     throw new InputError(`${name} holds its voxels itself; give it without a data file.`);
   }
   const file = data ?? bytes.subarray(header.length);
-  const dataName = dataFile === undefined ? name : `the data file ${shown(dataFile)} of ${name}`;
+  const dataName = dataFile === undefined ? name : `the data file ${shownFile(dataFile)} of ${name}`;
   const { stored, byteOrder } = readStored(file, fields, image, dataName);
   const numbers = storedNumbers(stored, image.type, byteOrder, name);
   const voxels = channelsOutermost(intensitiesOf(numbers, image.type, name, notices), axes.inner, axes.channels);
@@ -185,14 +186,14 @@ function readHeader(bytes: Uint8Array, name: string): Header {
     );
   }
   const fields = new Map<string, string>();
-  for (let at = 0, end = 0; at < text.length; at = end + 1) {
+  for (let at = 0, end = 0, number = 1; at < text.length; at = end + 1, number++) {
     end = text.indexOf('\n', at);
     if (end < 0 && bytes.length > text.length) break;
     if (end < 0) end = text.length;
     const line = text.slice(at, end).trimEnd();
     if (at === 0) continue;
     if (line === '') return { fields, length: Math.min(end + 1, text.length) };
-    const field = addField(line, fields, name);
+    const field = addField(line, number, fields, name);
     // The names of the files follow, one a line, up to the end.
     if (field === 'datafile' && fields.get(field)!.startsWith('LIST')) break;
     if (end >= text.length) break;
@@ -206,17 +207,20 @@ function readHeader(bytes: Uint8Array, name: string): Header {
 }
 
 /** @returns the name of the field; undefined for a comment or a key of the user's */
-function addField(line: string, fields: Map<string, string>, name: string): string | undefined {
+function addField(line: string, number: number, fields: Map<string, string>, name: string): string | undefined {
   if (line.startsWith('#')) return undefined;
   const colon = line.indexOf(':');
   const field = line.slice(0, Math.max(0, colon)).toLowerCase().replaceAll(' ', '');
   if (colon < 0 || line[colon + 1] === '=' || !knownFields.has(field)) {
     if (line.includes(':=')) return undefined;
-    // What stands behind a colon may be the name of a patient.
-    const what = colon < 0 ? 'a line without a colon' : `the field ${shown(line.slice(0, colon))}`;
-    throw new InputError(`${name} has ${what} in its header, which NRRD does not know; correct or remove it.`);
+    // Not what it says: in a damaged header that may be a comment, and the name of a patient.
+    throw new InputError(
+      `${name} has in line ${number} of its header ${colon < 0 ? 'no field' : 'a field that NRRD does not know'}; correct or remove it.`,
+    );
   }
-  if (fields.has(field)) throw new InputError(`${name} gives ${shown(line.slice(0, colon))} twice; remove one.`);
+  if (fields.has(field)) {
+    throw new InputError(`${name} gives ${JSON.stringify(line.slice(0, colon))} twice; remove one.`);
+  }
   fields.set(field, line.slice(colon + 1).trim());
   return field;
 }

@@ -58,9 +58,20 @@ export function exactText(value: number): string {
   return Object.is(value, -0) ? '-0' : String(value);
 }
 
-/** A piece of a file in a message: quoted, without control characters, cut to 40 characters. */
+/**
+ * A piece of a header in a message: quoted when it is one word, such as a misspelt type, or decimal numbers. All else is
+ * only counted: where a header is damaged, what follows may be a comment, and comments hold names and UIDs of patients.
+ */
 export function shown(text: string): string {
-  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
+  const word = /^[a-z_][a-z_-]{0,24}\d{0,2}$/i.test(text);
+  // A UID has several points, a number one.
+  const numbers = /^[\d\s.,()+e-]{1,40}$/.test(text) && !/\d\.\d+\./.test(text);
+  return word || numbers ? JSON.stringify(text) : `a text of ${text.length} characters`;
+}
+
+/** The name of a data file in a message: quoted, without control characters, cut to 40 characters. */
+export function shownFile(name: string): string {
+  return JSON.stringify(name.length > 40 ? `${name.slice(0, 40)}...` : name);
 }
 
 /**
@@ -98,7 +109,7 @@ export function lengthsIn(text: string, field: string, name: string, count: numb
 export function bareName(value: string, field: string, name: string): string {
   if (/^LIST\b/.test(value) || value.includes('%')) {
     throw new InputError(
-      `${name} spreads its voxels over several files (${field} ${shown(value)}); save it with all voxels in one file.`,
+      `${name} spreads its voxels over several files (${field} ${shownFile(value)}); save it with all voxels in one file.`,
     );
   }
   const bare = value.startsWith('./') ? value.slice(2) : value;
@@ -106,7 +117,7 @@ export function bareName(value: string, field: string, name: string): string {
   const control = [...bare].some((character) => character < ' ');
   if (bare === '' || bare === '.' || bare === '..' || control || /[/\\]|^[A-Za-z]:/.test(bare)) {
     throw new InputError(
-      `${name} asks for the data file ${shown(value)} (${field}), which is no name of a file in its own folder; put the file beside it and write its bare name there.`,
+      `${name} asks for the data file ${shownFile(value)} (${field}), which is no name of a file in its own folder; put the file beside it and write its bare name there.`,
     );
   }
   return bare;
