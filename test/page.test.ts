@@ -38,7 +38,7 @@ describe.skipIf(!hasBrowser)('the page', () => {
     server = await preview({ ...config, preview: { port: 0, host: 'localhost' } });
     browser = await launchBrowser(softwareWebgl);
     page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(60_000);
     const [home] = server.resolvedUrls!.local;
     page.on('request', (request) => {
       if (!/^(blob|data):/.test(request.url()) && !request.url().startsWith(home)) outside.push(request.url());
@@ -128,7 +128,7 @@ describe.skipIf(!hasBrowser)('the page', () => {
     await page.locator('summary', { hasText: 'Options' }).click();
     await page.locator('#mirror').check();
     await page.locator('#run').click();
-    await page.locator('#progress-text', { hasText: 'first tile' }).waitFor();
+    await page.locator('#progress-text', { hasText: 'Tile' }).waitFor();
     await page.locator('#cancel').click();
     await page.locator('#run:visible:enabled').waitFor();
     expect(await shown('#status')).toBe('The run is cancelled');
