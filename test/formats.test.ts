@@ -1,7 +1,7 @@
 /**
  * Images of every format through the same door: what `predict` and `readVolumeFile` make of files and folders on a disk.
  */
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -169,6 +169,34 @@ describe('a DICOM folder', () => {
     expect(err).toContain('holds no image (.nii.gz, .nrrd');
     expect(err).toContain('and no DICOM series; name an image, a folder of images or a DICOM folder.');
   });
+
+  it.skipIf(!hasShared)(
+    'that is no scan gets one sentence with numbers, exit code 2, and nothing is written',
+    async () => {
+      const cases: [string[], RegExp][] = [
+        [['ct_gantry_tilt'], /uneven gaps of .* mm.*shifted sideways by up to .* mm each/],
+        [['bad', 'MR_truncated.dcm'], /cut off: 8192 bytes of pixels are announced and 8130 are there/],
+        [['bad', 'SC_rgb_small_odd.dcm'], /color image/],
+        [['bad', 'meta_missing_tsyntax.dcm'], /does not say how it is encoded/],
+        [['bad', 'no_meta.dcm'], /no_meta.dcm is none of the images that can be read/],
+        [['bad', 'not_dicom.dcm'], /not_dicom.dcm is none of the images that can be read/],
+        [['bad', 'rtdose.dcm'], /dose distribution/],
+        [['bad', 'test-SR.dcm'], /holds no image/],
+        [['bad'], /None of the 3 DICOM series here is a scan that can be read/],
+        [['seg'], /None of the 6 DICOM series here is a scan that can be read/],
+      ];
+      for (const [path, sentence] of cases) {
+        const input = sharedPath('data', 'dicom', ...path);
+        const { code, out, err } = await shell('predict', '-m', fresh('bundle'), '-i', input, '-o', fresh('refused'));
+        expect(code, `${path} ${err}`).toBe(2);
+        expect(out).toBe('');
+        const errors = err.split('\n').filter((line) => line.startsWith('error: '));
+        expect(errors).toHaveLength(1);
+        expect(errors[0]).toMatch(sentence);
+        expect(existsSync(fresh('refused'))).toBe(false);
+      }
+    },
+  );
 
   it.skipIf(!hasShared)(
     'of the hippocampus gives the mask that its voxels give as NIfTI, in its own geometry',

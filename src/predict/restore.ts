@@ -26,7 +26,7 @@ import { type BlendedPart, largestClass, toProbabilities } from './tiles.ts';
 
 type Labels = Uint8Array | Uint16Array;
 
-export interface Restored {
+interface Restored {
   /** On the scan's grid: the class with the largest value (the first of equals), or the last region above one half. */
   readonly labels: Volume<Labels>;
   /** Every output on the scan's grid; outside of the crop box background is certain. */
