@@ -65,6 +65,19 @@ describe('a UNETR++ is recognized from names and shapes', () => {
     );
   });
 
+  it('refuses names of a UNETR++ with shapes of none: empty tensors, missing axes, sizes without end', () => {
+    const changed = (name: string, shape: readonly number[]) => {
+      const weights = shapesOf(unetrppPresets.synapse);
+      weights.shapes.set(`unetr_pp_encoder.${name}`, shape);
+      return () => recognizeUnetrpp(weights);
+    };
+    // Before it is looked at: of 2^50 tokens all factors would be tried.
+    expect(changed('stages.3.0.pos_embed', [1, 2 ** 50, 0])).toThrow(/pos_embed is empty \(1x1125899906842624x0\)/);
+    expect(changed('stages.0.0.epa_block.temperature', [0, 1, 1])).toThrow(/temperature is empty/);
+    expect(changed('downsample_layers.0.0.conv.weight', [32, 1])).toThrow(/those of no UNETR\+\+ .*: stem: /);
+    expect(changed('downsample_layers.1.0.conv.weight', [1e6, 32, 2, 2, 2])).toThrow(/dims\.1: .*<=65536/);
+  });
+
   it.skipIf(!hasShared)('the state_dict of each published network, running counts and aliases included', () => {
     for (const preset of Object.keys(unetrppPresets) as UnetrppPreset[]) {
       const { entries } = sharedJson<{ entries: { name: string; shape: number[]; kind: string }[] }>(

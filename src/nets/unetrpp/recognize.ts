@@ -4,11 +4,12 @@
  * Everything follows from them but two things: the patch, of which shapes give only the number of tokens, and the dropouts,
  * which prediction does not use.
  */
+import type { z } from 'zod';
 import { InputError } from '../../errors.ts';
 import { elementCount, type Shape, sameShape, showShape } from '../../tensor.ts';
 import { unetrpp } from './network.ts';
 import { unetrppPresets } from './presets.ts';
-import { stageGrids, type UnetrppSettings } from './settings.ts';
+import { stageGrids, type UnetrppSettings, unetrppSettings } from './settings.ts';
 
 export interface WeightShapes {
   /** Shape by name, `module.` already taken off. */
@@ -41,6 +42,9 @@ const firstBlock = `${encoder}.stages.0.0`;
 export function recognizeUnetrpp({ shapes, aliases }: WeightShapes, patch?: Shape): Recognized {
   const find = (name: string): Shape => {
     const shape = shapes.get(name);
+    // Of an empty tensor the other axes may be of any length, for no numbers stand behind them.
+    if (shape?.includes(0))
+      throw new InputError(`The tensor ${name} is empty (${showShape(shape)}); the weights are damaged.`);
     if (shape) return shape;
     const some = [...shapes.keys()].slice(0, 3).join(', ');
     throw new InputError(
@@ -82,9 +86,21 @@ export function recognizeUnetrpp({ shapes, aliases }: WeightShapes, patch?: Shap
     deepSupervision: shapes.has('out2.conv.conv.weight'),
     layout: 'reference',
   };
+  checkSizes(unetrppSettings.omit({ patch: true }), known);
   const chosen = choosePatch(stem, tokens, patch);
   const settings = { ...known, patch: [...chosen.patch] };
+  checkSizes(unetrppSettings, settings);
   return { settings, patchGuessed: chosen.guessed, mismatch: compareWithNetwork(settings, shapes, aliases) };
+}
+
+/** Tensors of any shapes may have the right names. */
+function checkSizes(schema: z.ZodType, settings: object): void {
+  const { error } = schema.safeParse(settings);
+  if (!error) return;
+  const [{ path, message }] = error.issues;
+  throw new InputError(
+    `The shapes of these weights are those of no UNETR++ that can be built: ${path.join('.')}: ${message}.`,
+  );
 }
 
 function tokensOf(patch: Shape, stem: Shape): number[] {
