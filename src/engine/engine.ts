@@ -21,7 +21,10 @@ export interface DeviceReport {
 export interface CompileOptions {
   /** Default: the first device that is available, in the order of `devices()`. */
   readonly device?: DeviceName;
-  /** Threads of one operator. Default: the machine's cores (browser: 1 unless the page is cross-origin isolated). */
+  /**
+   * Threads of one operator. Default: the machine's cores; in a browser at most 8 of them, and 1 unless the page is
+   * cross-origin isolated. A page's first program fixes it for all that follow on the device.
+   */
   readonly threads?: number;
   /** How far ONNX Runtime may rewrite the graph. Default: all. */
   readonly optimization?: 'none' | 'basic' | 'extended' | 'all';
