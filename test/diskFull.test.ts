@@ -99,12 +99,23 @@ interface Case {
 const cases: readonly Case[] = [
   {
     name: 'predict',
-    argv: (out) => ['predict', '-m', bundle, '-i', scan, '-o', join(out, 'masks')],
+    argv: (out) => ['predict', '-m', bundle, '-i', scan, '-o', join(out, 'masks'), '--threads', '1'],
     written: ['masks/scan.nii.gz'],
   },
   {
     name: 'predict --save-probabilities',
-    argv: (out) => ['predict', '-m', bundle, '-i', scan, '-o', join(out, 'masks'), '--save-probabilities'],
+    argv: (out) => [
+      'predict',
+      '-m',
+      bundle,
+      '-i',
+      scan,
+      '-o',
+      join(out, 'masks'),
+      '--threads',
+      '1',
+      '--save-probabilities',
+    ],
     written: ['masks/scan_probabilities.nii.gz', 'masks/scan.nii.gz'],
   },
   {

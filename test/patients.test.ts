@@ -241,7 +241,7 @@ describe.each(Object.entries(planted))('%s', (_, image) => {
       ['info', path],
       ['info', path, '--json'],
       ...['nii.gz', 'nii', 'nrrd', 'mha'].map((format) => [
-        ...['predict', '-m', bundle, '-i', path, '-o', `${out}-${format}`, '--format', format],
+        ...['predict', '-m', bundle, '-i', path, '-o', `${out}-${format}`, '--format', format, '--threads', '1'],
         ...(format === 'nrrd' ? ['--json', '--save-probabilities'] : []),
       ]),
       ['demo', path, '-m', bundle, '-o', `${out}-demo`],
@@ -270,7 +270,7 @@ describe.each(Object.entries(planted))('%s', (_, image) => {
     })) {
       const bytes = mutate(parts, parts[0], damage);
       const { place, path } = put(image, Object.fromEntries(names.map((each, index) => [each, bytes[index]])));
-      const predict = ['predict', '-m', bundle, '-i', path, '-o', join(place, 'masks')];
+      const predict = ['predict', '-m', bundle, '-i', path, '-o', join(place, 'masks'), '--threads', '1'];
       for (const argv of [['info', path], ['info', path, '--json'], ...(rounds++ % 10 === 0 ? [predict] : [])]) {
         const { code, text } = await shell(...argv);
         outcomes.add(code);
