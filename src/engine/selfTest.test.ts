@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { tinySettings } from '../../test/bundle.ts';
 import { hardmax, noNumber, programOf, wrongSoftmax } from '../../test/planted.ts';
-import { ResourceError } from '../errors.ts';
+import { InputError, ResourceError } from '../errors.ts';
 import { unetrpp } from '../nets/index.ts';
 import { foldParameters, lower, noLowerings, operators, type Program } from '../program/index.ts';
 import { elementCount, type Tensor } from '../tensor.ts';
@@ -87,6 +87,14 @@ describe('a wrong operator', () => {
       "The device 'cuda' cannot run the operator 'softmax' (operands 2x3x8): No softmax today. Choose another device, such as 'cpu'.",
     );
   });
+});
+
+it('a runtime that cannot be started is no fault of an operator', async () => {
+  const load: Load = async () => {
+    throw new InputError('The runtime could not be started.');
+  };
+  const compiling = selfTester()(programOf(softmax), none, 'webgpu', 'wasm', load);
+  await expect(compiling).rejects.toThrow(new InputError('The runtime could not be started.'));
 });
 
 describe('an operator class', () => {

@@ -6,7 +6,7 @@
  * Also finds out which operators the CPU computes in the device's place. ONNX Runtime does not list them, but it refuses to
  * make a session when it is told that the CPU may not stand in.
  */
-import { ResourceError } from '../errors.ts';
+import { InputError, ResourceError } from '../errors.ts';
 import { evaluate, type Program } from '../program/index.ts';
 import { operationsBehind } from '../program/program.ts';
 import type { Tensor } from '../tensor.ts';
@@ -86,7 +86,9 @@ async function computeAll(probes: readonly Probe[], device: DeviceName, instead:
   try {
     const results = await runOnce(load, together(probes), 'deviceOnly');
     return probes.map((probe) => ({ probe, results, byCpu: false }));
-  } catch {
+  } catch (error) {
+    // What the user can mend says nothing of operators: a runtime that is not there.
+    if (error instanceof InputError) throw error;
     // Something among them cannot be run: one by one, to learn what.
   }
   const computed = [];
