@@ -48,7 +48,9 @@ const points = [0, 1, -1, 0.5, -2];
 
 /** Coefficients, lowest first, of the product of (x - p). */
 function polynomial(roots: readonly number[]): number[] {
-  return roots.reduce<number[]>((so, root) => [...so, 0].map((_, i) => (so[i - 1] ?? 0) - root * (so[i] ?? 0)), [1]);
+  let so = [1];
+  for (const root of roots) so = [...so, 0].map((_, i) => (so[i - 1] ?? 0) - root * (so[i] ?? 0));
+  return so;
 }
 
 const others = (j: number) => points.filter((_, l) => l !== j);
