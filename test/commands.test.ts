@@ -12,6 +12,7 @@ import { unetrpp } from '../src/nets/index.ts';
 import { readNifti } from '../src/volume/index.ts';
 import { tinyScan, tinySettings, tinyWeights, writeScan, writeTinyBundle } from './bundle.ts';
 import { hasShared, sharedJson, sharedPath } from './shared.ts';
+import { shell } from './shell.ts';
 
 let folder: string;
 let bundle: string;
@@ -24,17 +25,6 @@ beforeAll(async () => {
 });
 
 afterAll(() => rmSync(folder, { recursive: true }));
-
-async function shell(...argv: string[]) {
-  let [out, err] = ['', ''];
-  const terminal = {
-    out: (text: string) => (out += text),
-    err: (text: string) => (err += text),
-    signal: new AbortController().signal,
-    columns: 120,
-  };
-  return { code: await run(argv, terminal), out, err };
-}
 
 const read = (path: string) => readNifti(new Uint8Array(readFileSync(path))).volume;
 const fresh = (name: string) => join(folder, name);

@@ -19,8 +19,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { run } from '../src/cli/run.ts';
 import { tinyCheckpoint, writeScan, writeTinyBundle } from './bundle.ts';
+import { shell } from './shell.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'unetrpp-full-'));
 const disk = join(scratch, 'disk');
@@ -58,17 +58,6 @@ afterAll(() => {
   if (mounted) execFileSync('umount', [disk]);
   rmSync(scratch, { recursive: true });
 });
-
-async function shell(...argv: string[]) {
-  let [out, err] = ['', ''];
-  const terminal = {
-    out: (text: string) => (out += text),
-    err: (text: string) => (err += text),
-    signal: new AbortController().signal,
-    columns: 120,
-  };
-  return { code: await run(argv, terminal), out, err };
-}
 
 const free = () => {
   const { bavail, bsize } = statfsSync(disk);

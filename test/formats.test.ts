@@ -7,12 +7,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { zlibSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { run } from '../src/cli/run.ts';
 import { readVolumeFile } from '../src/index.node.ts';
 import { writeMetaImage, writeNifti, writeNiftiPair, writeNrrd } from '../src/volume/index.ts';
 import { tinyScan, writeScan, writeTinyBundle } from './bundle.ts';
 import { drawnSlice } from './drawnDicom.ts';
 import { hasShared, sharedPath } from './shared.ts';
+import { shell } from './shell.ts';
 
 const hippocampus = fileURLToPath(new URL('../models/hippocampus', import.meta.url));
 
@@ -25,17 +25,6 @@ beforeAll(async () => {
 });
 
 afterAll(() => rmSync(folder, { recursive: true }));
-
-async function shell(...argv: string[]) {
-  let [out, err] = ['', ''];
-  const terminal = {
-    out: (text: string) => (out += text),
-    err: (text: string) => (err += text),
-    signal: new AbortController().signal,
-    columns: 120,
-  };
-  return { code: await run(argv, terminal), out, err };
-}
 
 describe('one scan in five formats', () => {
   // Spacings and origin are exact in float32, so that NIfTI keeps them too.

@@ -9,12 +9,12 @@ import { join } from 'node:path';
 import { gunzipSync, inflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { run } from '../src/cli/run.ts';
 import { fill } from '../src/cli/verify/fill.ts';
 import { writeMetaImage, writeNifti, writeNrrd } from '../src/volume/index.ts';
 import { tinyScan, writeTinyBundle } from './bundle.ts';
 import { element, part10, sequence } from './drawnDicom.ts';
 import { mutate, mutations, type SpecialKind } from './fuzz/mutate.ts';
+import { shell } from './shell.ts';
 
 const name = 'Planted^Person';
 const uid = '1.2.840.7700123499';
@@ -191,15 +191,9 @@ const planted: Readonly<Record<string, Planted>> = {
 
 // --- What is seen of them ---
 
-async function shell(...argv: string[]) {
-  let text = '';
-  const terminal = {
-    out: (more: string) => (text += more),
-    err: (more: string) => (text += more),
-    signal: new AbortController().signal,
-    columns: 120,
-  };
-  return { code: await run(argv, terminal), text };
+async function everythingOf(...argv: string[]) {
+  const { code, out, err } = await shell(...argv);
+  return { code, text: out + err };
 }
 
 /** The bytes of a file as one character each, and of what is compressed in it. */
@@ -247,7 +241,7 @@ describe.each(Object.entries(planted))('%s', (_, image) => {
       ['demo', path, '-m', bundle, '-o', `${out}-demo`],
     ];
     for (const argv of commands) {
-      const { code, text } = await shell(...argv);
+      const { code, text } = await everythingOf(...argv);
       expect(code, text).toBe(0);
       expectNoTrace(text, argv.join(' '));
     }
@@ -272,7 +266,7 @@ describe.each(Object.entries(planted))('%s', (_, image) => {
       const { place, path } = put(image, Object.fromEntries(names.map((each, index) => [each, bytes[index]])));
       const predict = ['predict', '-m', bundle, '-i', path, '-o', join(place, 'masks'), '--threads', '1'];
       for (const argv of [['info', path], ['info', path, '--json'], ...(rounds++ % 10 === 0 ? [predict] : [])]) {
-        const { code, text } = await shell(...argv);
+        const { code, text } = await everythingOf(...argv);
         outcomes.add(code);
         expect([0, 2], text).toContain(code);
         expectNoTrace(text, `${argv[0]} after ${JSON.stringify(damage)}`);
