@@ -1,6 +1,7 @@
 /**
  * Images of every format through the same door: what `predict` and `readVolumeFile` make of files and folders on a disk.
  */
+import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,10 +9,10 @@ import { fileURLToPath } from 'node:url';
 import { zlibSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readVolumeFile } from '../src/index.node.ts';
-import { writeMetaImage, writeNifti, writeNiftiPair, writeNrrd } from '../src/volume/index.ts';
+import { affineOf, swapLpsRas, writeMetaImage, writeNifti, writeNiftiPair, writeNrrd } from '../src/volume/index.ts';
 import { tinyScan, writeScan, writeTinyBundle } from './bundle.ts';
 import { drawnSlice } from './drawnDicom.ts';
-import { hasShared, sharedPath } from './shared.ts';
+import { hasShared, sharedJson, sharedPath } from './shared.ts';
 import { shell } from './shell.ts';
 
 const hippocampus = fileURLToPath(new URL('../models/hippocampus', import.meta.url));
@@ -116,6 +117,38 @@ describe('one scan in five formats', () => {
     expect(names).toEqual(['detached.nii.gz', 'pair.nii.gz', 'scan.nii.gz']);
     const [first, ...others] = await Promise.all(names.map((name) => readVolumeFile(join(fresh('mixed-out'), name))));
     for (const other of others) expect(other.volume.data).toEqual(first.volume.data);
+  });
+});
+
+describe.skipIf(!hasShared)('the shared volumes', () => {
+  interface Case {
+    file: string;
+    size_xyz: number[];
+    affine_ras: number[][];
+    min: number;
+    max: number;
+    sum: number;
+    sha256_int32le_xfastest: string;
+  }
+  const cases = hasShared ? sharedJson<{ cases: Case[] }>('data', 'volumes', 'expected.json').cases : [];
+
+  it.each(cases)('$file has the voxels and the place that another reader found', async (expected) => {
+    const { volume } = await readVolumeFile(sharedPath('data', 'volumes', expected.file));
+    expect([...volume.shape].reverse()).toEqual(expected.size_xyz);
+    swapLpsRas(affineOf(volume)).forEach((value, i) => {
+      // Six decimals are given.
+      expect(Math.abs(value - expected.affine_ras[Math.floor(i / 4)][i % 4])).toBeLessThan(1e-6);
+    });
+    const values = Int32Array.from(volume.data);
+    let [least, largest, sum] = [Infinity, -Infinity, 0];
+    for (const value of values) {
+      least = Math.min(least, value);
+      largest = Math.max(largest, value);
+      sum += value;
+    }
+    expect([least, largest, sum]).toEqual([expected.min, expected.max, expected.sum]);
+    const hash = createHash('sha256').update(new Uint8Array(values.buffer)).digest('hex');
+    expect(hash).toBe(expected.sha256_int32le_xfastest);
   });
 });
 
