@@ -36,7 +36,7 @@ interface Options {
   readonly patch?: readonly number[];
   readonly device?: DeviceName;
   readonly threads?: number;
-  readonly format: WrittenEnding;
+  readonly format?: WrittenEnding;
   readonly saveProbabilities?: boolean;
   readonly overwrite?: boolean;
   readonly ignoreMemory?: boolean;
@@ -61,7 +61,7 @@ interface Done {
 }
 
 /** Where the mask of each case goes: a file of that name for one scan, else `CASE.nii.gz` in a folder. */
-function maskPath({ output, format }: Options, { name }: ScanFiles, count: number): string {
+function maskPath({ output, format = '.nii.gz' }: Options, { name }: ScanFiles, count: number): string {
   if (!imageEnding(output)) return join(output, `${name}${format}`);
   if (count > 1) throw new InputError(`${output} is one file, and ${count} scans were given; name a folder.`);
   writtenEnding(output);
@@ -155,7 +155,7 @@ export const registerPredict: Register = (program, terminal) => {
     )
     .requiredOption('-o, --output <path>', 'folder for the masks, or a file for one scan (.nii.gz, .nii, .nrrd, .mha)')
     .option('--series <number>', 'which DICOM series of a folder: its number in `unetrpp info FOLDER`, or its UID')
-    .option('--format <ending>', 'of masks in a folder: nii.gz, nii, nrrd or mha', parseFormat, '.nii.gz' as const)
+    .option('--format <ending>', 'of masks in a folder: nii.gz, nii, nrrd or mha (default: nii.gz)', parseFormat)
     .option('--mirror', 'average over mirror images too: up to 8 times the work, slightly better masks')
     .option(
       '--overlap <fraction>',

@@ -2,7 +2,7 @@
  * Progress of a long prediction: a bar with the time that is left in a terminal, a line now and then in a log.
  */
 import { SingleBar } from 'cli-progress';
-import type { Progress } from '../predict/index.ts';
+import { type Progress, showDuration } from '../predict/index.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface ProgressBar {
@@ -16,7 +16,13 @@ export function progressBar({ bar: stream }: Terminal, name: string): ProgressBa
   if (!stream) return { report: () => undefined, end: () => undefined };
   const bar = new SingleBar({
     stream,
-    format: `${name} [{bar}] {percentage} % | tile {value} of {total} | {eta_formatted} left`,
+    format: ({ barCompleteString = '', barIncompleteString = '', barsize = 0 }, { progress, value, total, eta }) => {
+      const full = Math.round(progress * barsize);
+      const drawn = barCompleteString.slice(0, full) + barIncompleteString.slice(0, barsize - full);
+      // Before the first tile is done nobody knows.
+      const left = value > 0 && value < total ? `, about ${showDuration(eta)} left` : '';
+      return `${name} [${drawn}] tile ${value} of ${total}${left}`;
+    },
     barsize: 24,
     // The time of a tile hardly changes: many of them give a steady estimate.
     etaBuffer: 50,

@@ -1,10 +1,10 @@
 /** Prediction: a model and a scan in, a label map out. */
 export { type Imported, type ImportOptions, importCheckpoint } from './importCheckpoint.ts';
 export { loadModel, type Model, type ModelDescription } from './model.ts';
+export { type Progress, showDuration } from './progress.ts';
 export {
   createSegmenter,
   networkMemory,
-  type Progress,
   type Segmentation,
   type Segmenter,
   type SegmenterOptions,

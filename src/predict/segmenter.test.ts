@@ -6,7 +6,8 @@ import { nodeEngine } from '../engine/node.ts';
 import { InputError } from '../errors.ts';
 import { indexToWorld, reorient, worldToIndex } from '../volume/index.ts';
 import type { Model } from './model.ts';
-import { createSegmenter, type Progress, segmentOnce } from './segmenter.ts';
+import type { Progress } from './progress.ts';
+import { createSegmenter, segmentOnce } from './segmenter.ts';
 
 const plan: Plan = {
   format: 'unetrpp-plan',

@@ -25,6 +25,7 @@ import {
 import { airDetector } from './air.ts';
 import type { Model, ModelDescription } from './model.ts';
 import { permuted, prepare } from './prepare.ts';
+import type { Progress } from './progress.ts';
 import { restoration } from './restore.ts';
 import { blendTiles, tileStarts } from './tiles.ts';
 
@@ -39,13 +40,6 @@ export interface SegmenterOptions extends CompileOptions {
   readonly batch?: number;
   /** Do not ask the network about tiles that hold only air (air.ts says what that is). Default false. */
   readonly skipEmpty?: boolean;
-}
-
-export interface Progress {
-  readonly stage: 'preparing' | 'network' | 'restoring';
-  /** Tiles; 0 of 0 in the other stages. */
-  readonly done: number;
-  readonly total: number;
 }
 
 export interface SegmentOptions {

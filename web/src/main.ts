@@ -4,6 +4,7 @@
  */
 import { InputError } from '../../src/errors.ts';
 import type { Progress } from '../../src/index.ts';
+import { showDuration } from '../../src/predict/progress.ts';
 import { labelColor } from '../../src/volume/index.ts';
 import { Failure, startClient } from './client.ts';
 import { button, element, fill, input, make, note, select, show, text } from './elements.ts';
@@ -11,7 +12,7 @@ import { baseName, chosenFiles, droppedFiles, type Given, imagesOf, scanName, so
 import type { GivenFile, LoadedModel, Scan, Segmented, Series } from './protocol.ts';
 import { exampleScan, type ModelFiles, shippedModel } from './shipped.ts';
 import { openViewer, type Position, type Viewer } from './viewer.ts';
-import { by, duration, listed, type Moment, memory, milliliters, progressText, timeLeft } from './wording.ts';
+import { by, listed, type Moment, memory, milliliters, progressText, timeLeft } from './wording.ts';
 
 const axes = [0, 1, 2] as const;
 
@@ -412,7 +413,7 @@ function showResult({ volumes, notices, seconds, file }: Segmented): void {
   );
   text(
     'result-facts',
-    `${seconds < 10 ? `${seconds.toFixed(1)} s` : duration(seconds)} on ${select('device').selectedOptions[0].textContent}`,
+    `${seconds < 10 ? `${seconds.toFixed(1)} s` : showDuration(seconds)} on ${select('device').selectedOptions[0].textContent}`,
   );
   showNotices('result-notices', notices);
   maskUrl = URL.createObjectURL(new Blob([file], { type: 'application/gzip' }));

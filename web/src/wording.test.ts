@@ -1,18 +1,10 @@
 import { expect, test } from 'vitest';
-import { by, duration, listed, memory, progressText, timeLeft } from './wording.ts';
+import { by, listed, memory, progressText, timeLeft } from './wording.ts';
 
 test('sizes and spacings', () => {
   expect(by([512, 512, 40])).toBe('512 × 512 × 40');
   expect(by([0.70312499, 0.70312499, 2.5])).toBe('0.703 × 0.703 × 2.5');
 });
-
-test.each([
-  [0, '1 s'],
-  [47.6, '48 s'],
-  [119, '119 s'],
-  [150, '3 min'],
-  [7500, '2 h 5 min'],
-])('%d seconds are %s', (seconds, words) => expect(duration(seconds)).toBe(words));
 
 test('memory in powers of ten', () => {
   expect(memory(219e6)).toBe('219 MB');

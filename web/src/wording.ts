@@ -1,5 +1,5 @@
 /** Numbers and progress as the page says them. */
-import type { Progress } from '../../src/index.ts';
+import { type Progress, showDuration } from '../../src/predict/progress.ts';
 
 /** `35 × 51 × 35` */
 export function by(values: readonly number[]): string {
@@ -11,14 +11,6 @@ export function memory(bytes: number): string {
   return bytes < 1e9 ? `${Math.max(1, Math.round(bytes / 1e6))} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
-/** `8 s`, `3 min`, `2 h 5 min`: whole seconds below two minutes, whole minutes above; never nothing. */
-export function duration(seconds: number): string {
-  const whole = Math.max(1, Math.round(seconds));
-  if (whole < 120) return `${whole} s`;
-  const minutes = Math.round(whole / 60);
-  return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-}
-
 /** Milliliters with two decimals. */
 export function milliliters(volume: number): string {
   return volume.toFixed(2);
@@ -26,11 +18,10 @@ export function milliliters(volume: number): string {
 
 /** @param left seconds that the tiles at work and to come will take, where that can be said */
 export function progressText({ stage, done, total }: Progress, left: number | undefined): string {
-  // The network tells of itself when its first tile is done.
   if (stage === 'preparing') return 'Preparing the scan';
   if (stage === 'restoring') return 'Bringing the mask back to the scan’s grid';
   const tile = `Tile ${Math.min(done + 1, total)} of ${total}`;
-  return left === undefined ? tile : `${tile}, about ${duration(left)} left`;
+  return left === undefined ? tile : `${tile}, about ${showDuration(left)} left`;
 }
 
 export interface Moment {
