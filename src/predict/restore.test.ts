@@ -3,9 +3,10 @@ import { describe, expect, test } from 'vitest';
 import type { Plan } from '../dataset/index.ts';
 import { elementCount } from '../tensor.ts';
 import { identityDirection, resampleChannel, type Vector3, type Volume } from '../volume/index.ts';
+import type { BlendedPart } from './cells.ts';
 import { type Prepared, transposeAxes } from './prepare.ts';
 import { restoration } from './restore.ts';
-import { type BlendedPart, blendTiles, largestClass, toProbabilities } from './tiles.ts';
+import { blendTiles, largestClass, toProbabilities } from './tiles.ts';
 
 const plan: Plan = {
   format: 'unetrpp-plan',

@@ -21,8 +21,9 @@ import {
   type Vector3,
   type Volume,
 } from '../volume/index.ts';
+import type { BlendedPart } from './cells.ts';
 import { inversePermutation, type Prepared, transposeAxes } from './prepare.ts';
-import { type BlendedPart, largestClass, toProbabilities } from './tiles.ts';
+import { largestClass, toProbabilities } from './tiles.ts';
 
 type Labels = Uint8Array | Uint16Array;
 

@@ -4,8 +4,8 @@ import { fillInteger } from '../cli/verify/fill.ts';
 import { InputError } from '../errors.ts';
 import type { Vector3 } from '../volume/volume.ts';
 import { readSafetensors } from '../weights/safetensors.ts';
+import type { BlendedPart } from './cells.ts';
 import {
-  type BlendedPart,
   type Blending,
   type BlendingCallbacks,
   blendTiles,
