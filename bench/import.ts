@@ -5,27 +5,12 @@
 import { unetrpp, unetrppPresets } from '../src/nets/index.ts';
 import { importCheckpoint } from '../src/predict/index.ts';
 import { parameterCount } from '../src/program/index.ts';
-import { bytesOf, stridesOf } from '../src/tensor.ts';
 import { packBundle } from '../src/weights/index.ts';
 import { initialize } from '../src/weights/initialization.ts';
-import { dict, drawTensor, drawZip } from '../test/drawnCheckpoint.ts';
+import { drawCheckpoint } from '../test/drawnCheckpoint.ts';
 
 const network = unetrpp(unetrppPresets.synapse);
-const storages: Record<string, Uint8Array> = {};
-const tensors: Record<string, string> = {};
-const weights = initialize(network, 1);
-for (const [index, { name }] of network.parameters.entries()) {
-  const value = weights.get(name)!;
-  storages[String(index)] = bytesOf(value);
-  tensors[name] = drawTensor({
-    key: String(index),
-    numel: value.data.length,
-    shape: value.shape,
-    stride: stridesOf(value.shape),
-  });
-}
-for (const [name, of] of network.aliases) tensors[name] = tensors[of];
-const checkpoint = drawZip(dict({ state_dict: dict(tensors) }), storages);
+const checkpoint = drawCheckpoint(initialize(network, 1), network.aliases);
 const parameters = parameterCount(network);
 console.log(`${(parameters / 1e6).toFixed(2)} M parameters, ${(checkpoint.length / 1e6).toFixed(0)} MB`);
 

@@ -8,7 +8,7 @@ import { type UnetrppSettings, unetrpp, unetrppPresets } from '../src/nets/index
 import { elementCount, type Tensor } from '../src/tensor.ts';
 import { identityDirection, type Volume, writeNifti } from '../src/volume/index.ts';
 import { packBundle } from '../src/weights/index.ts';
-import { dict, drawTensor, drawZip } from './drawnCheckpoint.ts';
+import { drawCheckpoint } from './drawnCheckpoint.ts';
 
 export const tinySettings: UnetrppSettings = {
   ...unetrppPresets.synapse,
@@ -91,17 +91,9 @@ export async function writeTinyBundle(folder: string, channels = 1): Promise<str
   return folder;
 }
 
-/** The weights as a checkpoint: a state dictionary, each tensor a storage of its own, as `torch.save` writes it. */
-export function tinyCheckpoint(): Uint8Array {
-  const weights = [...tinyWeights()];
-  const storages: Record<string, Uint8Array> = {};
-  const entries: Record<string, string> = {};
-  for (const [index, [name, { shape, data }]] of weights.entries()) {
-    const stride = shape.map((_, axis) => elementCount(shape.slice(axis + 1)));
-    storages[index] = new Uint8Array(data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength));
-    entries[name] = drawTensor({ key: String(index), numel: data.length, shape, stride });
-  }
-  return drawZip(dict({ state_dict: dict(entries) }), storages);
+/** The weights as a checkpoint. @param settings of a network with a full-resolution branch of two channels */
+export function tinyCheckpoint(settings: UnetrppSettings = tinySettings): Uint8Array {
+  return drawCheckpoint(tinyWeights(settings));
 }
 
 export const tinyScan: Volume<Float32Array> = {

@@ -10,7 +10,7 @@ import { run } from '../src/cli/run.ts';
 import { nodeEngine } from '../src/engine/node.ts';
 import { unetrpp } from '../src/nets/index.ts';
 import { readNifti } from '../src/volume/index.ts';
-import { tinyScan, tinySettings, tinyWeights, writeScan, writeTinyBundle } from './bundle.ts';
+import { tinyCheckpoint, tinyScan, tinySettings, tinyWeights, writeScan, writeTinyBundle } from './bundle.ts';
 import { hasShared, sharedJson, sharedPath } from './shared.ts';
 import { shell } from './shell.ts';
 
@@ -228,6 +228,14 @@ describe('bad input gets one sentence, exit code 2, and nothing is written', () 
 });
 
 describe.skipIf(!hasShared)('import', () => {
+  it('says so when the plan is for another number of classes than the network gives', async () => {
+    writeFileSync(fresh('tiny.model'), tinyCheckpoint({ ...tinySettings, classes: 2 }));
+    const plans = sharedPath('golden', 'checkpoints', 'model_final_checkpoint.model.pkl');
+    const { code, out, err } = await shell('import', fresh('tiny.model'), '--plans', plans, '-o', fresh('two-classes'));
+    expect(code, err).toBe(0);
+    expect(out).toContain('is for 3 classes and the network gives 2; make sure that it belongs to this model.');
+  });
+
   const checkpoint = hasShared ? sharedPath('golden', 'checkpoints', 'model_final_checkpoint.model') : '';
 
   it('makes a bundle of a checkpoint, with the plan that lies beside it, and says what it found', async () => {

@@ -2,6 +2,7 @@
  * PyTorch checkpoints drawn by hand, in both containers, for tests: pickles are texts, one character a byte.
  */
 import { zipSync } from 'fflate';
+import { bytesOf, stridesOf, type Tensor } from '../src/tensor.ts';
 
 export const latin1 = (text: string) => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 export const str = (text: string) => `X${String.fromCharCode(text.length)}\0\0\0${text}`;
@@ -51,6 +52,25 @@ export function drawZip(object: string, storages: Record<string, Uint8Array>, by
   const entries: Record<string, Uint8Array> = { 'r/data.pkl': latin1(`\x80\x02${object}.`) };
   for (const [key, content] of Object.entries(storages)) entries[`r/data/${key}`] = content;
   return zipSync({ ...entries, 'r/byteorder': latin1(byteorder) }, { level: 0 });
+}
+
+/**
+ * A state dictionary in a zip container, each tensor a storage of its own, as `torch.save` writes it.
+ * @param aliases second names of tensors
+ */
+export function drawCheckpoint(
+  weights: ReadonlyMap<string, Tensor>,
+  aliases: ReadonlyMap<string, string> = new Map(),
+): Uint8Array {
+  const storages: Record<string, Uint8Array> = {};
+  const entries: Record<string, string> = {};
+  for (const [index, [name, value]] of [...weights].entries()) {
+    const { shape, data } = value;
+    storages[index] = bytesOf(value);
+    entries[name] = drawTensor({ key: String(index), numel: data.length, shape, stride: stridesOf(shape) });
+  }
+  for (const [name, of] of aliases) entries[name] = entries[of];
+  return drawZip(dict({ state_dict: dict(entries) }), storages);
 }
 
 /**

@@ -97,7 +97,7 @@ export async function importCheckpoint(bytes: Uint8Array, options: ImportOptions
   const planned = options.plans && readPlans(options.plans);
   const shapes = new Map([...tensors].map(([name, { shape }]) => [name, shape]));
   const aliases = aliasesOf(tensors);
-  const { settings, patchGuessed, mismatch } = recognize(shapes, aliases, options.patch, planned?.patch);
+  const { settings, patchGuessed, mismatch } = recognize(shapes, aliases, options.patch, planned?.plan.patch);
   const complaint = describeMismatch(mismatch);
   if (complaint) throw new InputError(`${options.name} is a UNETR++ whose tensors do not fit together: ${complaint}.`);
   if (patchGuessed) {
@@ -111,12 +111,19 @@ export async function importCheckpoint(bytes: Uint8Array, options: ImportOptions
   const weights = new Map(program.parameters.map(({ name }) => [name, toFloat32(tensors.get(name)!.read())]));
   const preset = presetNames.find((name) => samePublished(settings, unetrppPresets[name]));
   const plan = planned
-    ? { ...planned, patch: settings.patch as unknown as Plan['patch'] }
+    ? { ...planned.plan, patch: settings.patch as unknown as Plan['patch'] }
     : planFor(settings, preset, notices);
   if (plan.channels.length !== settings.inputChannels) {
     throw new InputError(
       `The plan ${options.plans?.name} describes ${plan.channels.length} channels, the network takes ${settings.inputChannels}; ` +
         'it belongs to another model.',
+    );
+  }
+
+  // The authors set the number in their code too, so that a right plan may be off.
+  if (planned && planned.classes !== settings.classes) {
+    notices.push(
+      `The plan ${options.plans?.name} is for ${planned.classes} classes and the network gives ${settings.classes}; make sure that it belongs to this model.`,
     );
   }
 
@@ -138,10 +145,10 @@ export async function importCheckpoint(bytes: Uint8Array, options: ImportOptions
 }
 
 /** The dictionary is the file itself (`plans.pkl`) or its entry `plans` (the sidecar). */
-function readPlans({ bytes, name }: NonNullable<ImportOptions['plans']>): Plan {
+function readPlans({ bytes, name }: NonNullable<ImportOptions['plans']>): { plan: Plan; classes: number } {
   const root = readPickle(bytes, { name });
   const inner = root instanceof Map ? root.get('plans') : undefined;
-  return planFromV1Pickle(inner ?? root).plan;
+  return planFromV1Pickle(inner ?? root);
 }
 
 /** A told patch must fit; a planned one is only a hint, for the authors' code keeps the patch in its source. */
