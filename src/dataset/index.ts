@@ -1,2 +1,10 @@
-/** Data sets and the plan by which their cases are prepared. */
+/** Data sets, the plan by which their cases are prepared, and what becomes of them on their way into training. */
+export type { LabelData, Patch } from './augmentation/patch.ts';
+export {
+  centerCrop,
+  initialPatchShape,
+  type SpatialOptions,
+  type SpatialTransform,
+  transformPatch,
+} from './augmentation/spatial.ts';
 export { type Channel, type Plan, parsePlan, planFromV1Pickle, planSchema, type V1Surroundings } from './plan.ts';

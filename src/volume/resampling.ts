@@ -12,6 +12,7 @@
  * signal processing: part II", 1993.
  */
 import { sameShape } from '../tensor.ts';
+import { filterRows } from './spline.ts';
 import {
   emptyLike,
   type FloatData,
@@ -377,7 +378,7 @@ function resizeAxis<T extends FloatData>(data: T, shape: Vector3, axis: number, 
         for (let c = 0, at = from + i * step; c < count; c++, at += columnStep) block[row + c] = data[at];
       }
       padRows(block, length, count);
-      filterRows(block, length, count);
+      filterRows(block, length, count, 'halfSample');
       const to = o * columns * m + first * newColumnStep;
       readRows(block, count, taps, m, out, to, newStep, newColumnStep);
     }
@@ -420,32 +421,6 @@ function padRows(block: Float64Array, length: number, count: number): void {
     block.copyWithin(i * count, splinePadding * count, (splinePadding + 1) * count);
     block.copyWithin((last + 1 + i) * count, last * count, (last + 1) * count);
   }
-}
-
-/**
- * Samples -> coefficients of the cubic B-spline through them, down the rows of the block: a causal and an anti-causal
- * recursion with the pole z = sqrt(3) - 2, the signal mirrored about the outer edges of its first and last sample.
- */
-function filterRows(block: Float64Array, length: number, count: number): void {
-  const z = Math.sqrt(3) - 2;
-  const gain = (1 - z) * (1 - 1 / z);
-  const size = length * count;
-  for (let i = 0; i < size; i++) block[i] *= gain;
-
-  const zN = z ** length;
-  // |z|^64 is 1e-37: later terms change no bit of the sum.
-  const terms = Math.min(length, 64);
-  const lastRow = (length - 1) * count;
-  for (let c = 0; c < count; c++) {
-    let sum = block[c] + zN * block[lastRow + c];
-    for (let i = 1, power = z; i < terms; i++, power *= z) {
-      sum += power * (block[i * count + c] + zN * block[lastRow - i * count + c]);
-    }
-    block[c] += (z / (1 - zN * zN)) * sum;
-  }
-  for (let i = count; i < size; i++) block[i] += z * block[i - count];
-  for (let i = lastRow; i < size; i++) block[i] *= z / (z - 1);
-  for (let i = lastRow - 1; i >= 0; i--) block[i] = z * (block[i + count] - block[i]);
 }
 
 /** Weighted sums of four rows into the output: row k, column c goes to `to + k * step + c * columnStep`. */
@@ -534,7 +509,8 @@ function voteLinear<T extends VoxelData>(
   return out;
 }
 
-function winner(labels: Float64Array, weights: Float64Array, enough: (weight: number) => boolean): number {
+/** The largest of the labels whose weights add up to enough, 0 where none does. Arrays of the same length. */
+export function winner(labels: Float64Array, weights: Float64Array, enough: (weight: number) => boolean): number {
   let best: number | undefined;
   for (let i = 0; i < labels.length; i++) {
     if (best !== undefined && labels[i] <= best) continue;
