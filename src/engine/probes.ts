@@ -173,12 +173,20 @@ const transposeConvolved: Rule = ({ inputs: [x, weight, bias], attributes }, flo
   return { shapes, attributes: { ...attributes, groups: newGroups } };
 };
 
+/** The rank lies as far into the shorter vector as it did. */
+const ranked: Rule = ({ inputs: [x], attributes }, floor) => {
+  const length = cut(x.shape[0], floor);
+  return { shapes: [[length]], attributes: { rank: Math.ceil((Number(attributes.rank) * length) / x.shape[0]) } };
+};
+
 /** Operators whose attributes or operands do not shrink by themselves; all others take `planes`. */
 const rules: Readonly<Record<string, Rule>> = {
   sum: rows,
   mean: rows,
   l2Norm: rows,
   softmax: rows,
+  logSoftmax: rows,
+  kthLargest: ranked,
   layerNormalization: rows,
   instanceNormalization: channels,
   batchNormalization: channels,
@@ -190,8 +198,11 @@ const rules: Readonly<Record<string, Rule>> = {
   transposedConvolution: transposeConvolved,
 };
 
-/** Their operands are drawn positive: a root, and a variance. */
-const positive = new Set(['sqrt', 'batchNormalization']);
+/** Their operands are drawn positive: roots, logarithms, and a variance. */
+const positive = new Set(['sqrt', 'logarithm', 'power', 'batchNormalization']);
+
+/** Their operands are drawn from few numbers, so that some are equal. */
+const comparing = new Set(['equal']);
 
 /** Runtimes write these and the convolution or product before them as one kernel, so the two are tested together too. */
 const fusedBehind = new Set(['add', 'multiply', 'leakyRelu', 'sigmoid']);
@@ -241,7 +252,7 @@ function divisibility(length: number): number {
 }
 
 /** Operators whose attributes are lengths, not ways of computing. */
-const sized = new Set(['reshape', 'broadcast', 'slice', 'pad']);
+const sized = new Set(['reshape', 'broadcast', 'slice', 'pad', 'kthLargest']);
 
 function keyOf(operation: Operation): string {
   const { name } = operation.operator;
@@ -257,14 +268,16 @@ function keyOf(operation: Operation): string {
  * Numbers between 0.25 and 1.25, the same ones for the same seed. A quarter is negative: sums do not cancel. Four neighbors
  * lie in four parts of that range: a short row is never so even that its norm magnifies rounding.
  */
-function drawn(count: number, seed: number, signed: boolean): Float32Array {
+function drawn(count: number, seed: number, operator: string): Float32Array {
+  const signed = !positive.has(operator);
+  const spread = comparing.has(operator) ? 0 : 2 ** -26;
   const out = new Float32Array(count);
   // Seeds are neighbors; their beginnings must not be.
   let state = Math.imul(seed + 1, 2654435761);
   for (let i = 0; i < count; i++) {
     // The generator of Numerical Recipes; its upper bits are the good ones.
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    out[i] = ((1 + (i % 4)) / 4 + (state >>> 8) / 2 ** 26) * (signed && (state & 0xc00000) === 0 ? -1 : 1);
+    out[i] = ((1 + (i % 4)) / 4 + (state >>> 8) * spread) * (signed && (state & 0xc00000) === 0 ? -1 : 1);
   }
   return out;
 }
@@ -328,10 +341,9 @@ export function probesOf(program: Program): Probe[] {
     const reduced = reduceForProbe(first);
     const prefix = `probe${index}_`;
     const probe = buildProgram('probe', () => ({ [`${prefix}y`]: applyCandidate(candidate, reduced, prefix) }));
-    const signed = !positive.has(operation.operator.name);
     const operands = [...probe.inputs, ...probe.parameters].map(({ name, shape }, at): [string, Tensor] => [
       name,
-      { dtype: 'float32', shape, data: drawn(elementCount(shape), 1000 * index + at, signed) },
+      { dtype: 'float32', shape, data: drawn(elementCount(shape), 1000 * index + at, operation.operator.name) },
     ]);
     return {
       key,

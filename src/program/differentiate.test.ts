@@ -7,6 +7,7 @@ import { elementCount, type Shape, type Tensor } from '../tensor.ts';
 import { readSafetensors } from '../weights/index.ts';
 import { check } from './check.ts';
 import {
+  absolute,
   add,
   batchNormalization,
   broadcastTo,
@@ -16,12 +17,16 @@ import {
   differentiate,
   divide,
   evaluate,
+  exponential,
   greater,
   input,
   instanceNormalization,
+  kthLargest,
   l2Norm,
   layerNormalization,
   leakyRelu,
+  logarithm,
+  logSoftmax,
   matmul,
   maximum,
   mean,
@@ -29,11 +34,13 @@ import {
   operators,
   pad,
   parameter,
+  power,
   print,
   reshape,
   sigmoid,
   slice,
   softmax,
+  softplus,
   sqrt,
   subtract,
   sum,
@@ -98,6 +105,13 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
   maximum: binary(maximum),
   sqrt: unary(sqrt, [0.5, 2]),
   sigmoid: unary(sigmoid),
+  exponential: unary(exponential),
+  logarithm: unary(logarithm, [0.5, 2]),
+  absolute: unary(absolute),
+  softplus: unary(softplus, [-3, 3]),
+  power: fc
+    .tuple(shape(1, 3), fc.constantFrom(0.5, 1, 2, 3.5))
+    .map(([one, exponent]): Case => ({ shapes: [one], range: [0.5, 2], apply: ([x]) => power(x, exponent) })),
   leakyRelu: unary((x) => leakyRelu(x, 0.1)),
   matmul: fc.tuple(length(), length(), length(), length(2)).map(
     ([m, k, n, b]): Case => ({
@@ -168,9 +182,15 @@ const cases: Record<string, fc.Arbitrary<Case>> = {
   softmax: shape(1, 3).chain((one) =>
     fc.nat(one.length - 1).map((axis): Case => ({ shapes: [one], apply: ([x]) => softmax(x, axis) })),
   ),
+  logSoftmax: shape(1, 3).chain((one) =>
+    fc.nat(one.length - 1).map((axis): Case => ({ shapes: [one], apply: ([x]) => logSoftmax(x, axis) })),
+  ),
   sum: reduction(sum),
   mean: reduction(mean),
   l2Norm: reduction(l2Norm),
+  kthLargest: length(9).chain((count) =>
+    fc.nat(count - 1).map((above): Case => ({ shapes: [[count]], apply: ([x]) => kthLargest(x, above + 1) })),
+  ),
   broadcast: fc
     .tuple(length(), length(), length(3))
     .map(([a, b, repeats]): Case => ({ shapes: [[a, 1, b]], apply: ([x]) => broadcastTo(x, [2, a, repeats, b]) })),

@@ -61,9 +61,10 @@ export function emit(
     const stem = `${operation.scope === '' ? '' : `${operation.scope}/`}${operation.operator.name}_${index}`;
     let written = 0;
     const emitter: OnnxEmitter = {
-      node(type, nodeInputs, attributes = {}) {
+      node(type, nodeInputs, attributes = {}, unread = 0) {
         const name = written++ === 0 ? stem : `${stem}_${written}`;
-        nodes.push({ type, domain: '', name, inputs: [...nodeInputs], outputs: [name], attributes });
+        const outputs = [name, ...Array.from({ length: unread }, (_, at) => `${name}_unread${at + 1}`)];
+        nodes.push({ type, domain: '', name, inputs: [...nodeInputs], outputs, attributes });
         return name;
       },
       int64s(values) {

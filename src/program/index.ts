@@ -15,13 +15,19 @@ export type {
   TensorType,
 } from './operator.ts';
 export {
+  absolute,
   add,
   divide,
+  equal,
+  exponential,
   greater,
   leakyRelu,
+  logarithm,
   maximum,
   multiply,
+  power,
   sigmoid,
+  softplus,
   sqrt,
   subtract,
 } from './operators/arithmetic.ts';
@@ -31,8 +37,8 @@ export { operators } from './operators/index.ts';
 export { matmul } from './operators/matmul.ts';
 export { concatenate, pad, reshape, slice, transpose, transposeLast } from './operators/movement.ts';
 export { batchNormalization, instanceNormalization, layerNormalization } from './operators/normalization.ts';
-export { l2Norm, mean } from './operators/reduction.ts';
-export { softmax } from './operators/softmax.ts';
+export { kthLargest, l2Norm, mean } from './operators/reduction.ts';
+export { logSoftmax, softmax } from './operators/softmax.ts';
 export { type Folded, foldParameters } from './passes/foldParameters.ts';
 export { type Lowering, type Lowerings, lower, lowerings, noLowerings, type Target } from './passes/lower.ts';
 export { print } from './print.ts';

@@ -64,8 +64,11 @@ export interface Reference {
 
 /** What an operator's ONNX form may write into the graph. Names of tensors go in and out. */
 export interface OnnxEmitter {
-  /** Adds a node with one output and returns the output's name. Empty input names are absent optional inputs. */
-  node(type: string, inputs: readonly string[], attributes?: Record<string, OnnxAttribute>): string;
+  /**
+   * Adds a node and returns the name of its first output. Empty input names are absent optional inputs.
+   * @param unread outputs that the node must have besides the first and that nobody reads; default 0
+   */
+  node(type: string, inputs: readonly string[], attributes?: Record<string, OnnxAttribute>, unread?: number): string;
   /** An int64 vector as an initializer (shapes, axes, pads). */
   int64s(values: readonly number[]): string;
   /** A float32 scalar as an initializer. */

@@ -60,12 +60,12 @@ function unary(
   name: string,
   onnxType: string,
   f: (x: number) => number,
-  gradient: (dy: Value, y: Value) => Value,
+  gradient: (dy: Value, y: Value, x: Value) => Value,
 ): Operator {
   return operator({
     name,
     shape: ([x]: readonly TensorType[]) => x.shape,
-    gradient: (dy, { output }) => [gradient(dy, output)],
+    gradient: (dy, { inputs: [x], output }) => [gradient(dy, output, x)],
     onnx: (emit, inputs) => emit.node(onnxType, inputs),
     reference: ([x]) => new Float64Array(x.data).map(f),
     cost: undefined,
@@ -118,15 +118,51 @@ export const sigmoidOperator = unary(
   (dy, y) => multiply(dy, multiply(y, subtract(filled(1), y))),
 );
 
-/** 1 where the first operand is greater, else 0. */
-export const greaterOperator: Operator = operator<Record<string, never>>({
-  name: 'greater',
-  shape: ([a, b]) => broadcastShape(a.shape, b.shape),
-  gradient: { none: 'it is constant but for jumps' },
-  onnx: (emit, inputs) => emit.node('Cast', [emit.node('Greater', inputs)], { to: { int: 1 } }),
-  reference: (inputs, _, shape) => binaryLoop(inputs, shape, (x, y) => (x > y ? 1 : 0)),
+export const exponentialOperator = unary('exponential', 'Exp', Math.exp, (dy, y) => multiply(dy, y));
+
+export const logarithmOperator = unary('logarithm', 'Log', Math.log, (dy, _, x) => divide(dy, x));
+
+/** At 0 the gradient is 0, as in PyTorch. */
+export const absoluteOperator = unary('absolute', 'Abs', Math.abs, (dy, _, x) =>
+  multiply(dy, subtract(greater(x, filled(0)), greater(filled(0), x))),
+);
+
+/** log(1 + exp(x)), which neither overflows nor loses the exponential beside a large x. */
+export const softplusOperator = unary(
+  'softplus',
+  'Softplus',
+  (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+  (dy, _, x) => multiply(dy, sigmoid(x)),
+);
+
+/** x to a fixed exponent, x >= 0. At x = 0 an exponent below 1 has no finite gradient. */
+export const powerOperator: Operator = operator<{ exponent: number }>({
+  name: 'power',
+  shape: ([x]) => x.shape,
+  gradient: (dy, { inputs: [x], attributes: { exponent } }) => [
+    multiply(dy, multiply(power(x, exponent - 1), filled(exponent))),
+  ],
+  onnx: (emit, [x], { attributes }) => emit.node('Pow', [x, emit.float32(attributes.exponent)]),
+  reference: ([x], { exponent }) => new Float64Array(x.data).map((v) => v ** exponent),
   cost: undefined,
 });
+
+function comparison(name: string, onnxType: string, holds: (x: number, y: number) => boolean): Operator {
+  return operator<Record<string, never>>({
+    name,
+    shape: ([a, b]) => broadcastShape(a.shape, b.shape),
+    gradient: { none: 'it is constant but for jumps' },
+    onnx: (emit, inputs) => emit.node('Cast', [emit.node(onnxType, inputs)], { to: { int: 1 } }),
+    reference: (inputs, _, shape) => binaryLoop(inputs, shape, (x, y) => (holds(x, y) ? 1 : 0)),
+    cost: undefined,
+  });
+}
+
+/** 1 where the first operand is greater, else 0. */
+export const greaterOperator = comparison('greater', 'Greater', (x, y) => x > y);
+
+/** 1 where both operands are the same number, else 0. */
+export const equalOperator = comparison('equal', 'Equal', (x, y) => x === y);
 
 /** y = x for x >= 0, slope * x below. At 0 the gradient is the slope, as in PyTorch. */
 export const leakyReluOperator: Operator = operator<{ slope: number }>({
@@ -147,8 +183,14 @@ export const multiply = (a: Value, b: Value) => apply(multiplyOperator, [a, b]);
 export const divide = (a: Value, b: Value) => apply(divideOperator, [a, b]);
 export const maximum = (a: Value, b: Value) => apply(maximumOperator, [a, b]);
 export const greater = (a: Value, b: Value) => apply(greaterOperator, [a, b]);
+export const equal = (a: Value, b: Value) => apply(equalOperator, [a, b]);
 export const sqrt = (x: Value) => apply(sqrtOperator, [x]);
 export const sigmoid = (x: Value) => apply(sigmoidOperator, [x]);
+export const exponential = (x: Value) => apply(exponentialOperator, [x]);
+export const logarithm = (x: Value) => apply(logarithmOperator, [x]);
+export const absolute = (x: Value) => apply(absoluteOperator, [x]);
+export const softplus = (x: Value) => apply(softplusOperator, [x]);
+export const power = (x: Value, exponent: number) => apply(powerOperator, [x], { exponent });
 export const leakyRelu = (x: Value, slope = 0.01) => apply(leakyReluOperator, [x], { slope });
 
 /** True where a constant holds one number throughout. */

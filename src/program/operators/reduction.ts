@@ -1,11 +1,11 @@
 /**
- * Reductions over some axes besides the sum (broadcast.ts); the axes stay, with length 1.
+ * Reductions over some axes besides the sum (broadcast.ts); the axes stay, with length 1. And one over all elements.
  */
 import { elementCount } from '../../tensor.ts';
 import { type Operator, operator, type Value } from '../operator.ts';
 import { apply, filled } from '../program.ts';
-import { divide, maximum, multiply } from './arithmetic.ts';
-import { type Axes, broadcastTo, fold, normalizedAxes, reducedShape } from './broadcast.ts';
+import { divide, equal, maximum, multiply } from './arithmetic.ts';
+import { type Axes, broadcastTo, fold, normalizedAxes, reducedShape, sumTo } from './broadcast.ts';
 
 export const meanOperator: Operator = operator<Axes>({
   name: 'mean',
@@ -39,6 +39,33 @@ export const l2NormOperator: Operator = operator<Axes>({
   cost: undefined,
 });
 
+/**
+ * [count] -> [1]: the value that `rank - 1` others are not below; rank 1 is the largest. Elements that tie for it share its
+ * gradient evenly.
+ */
+export const kthLargestOperator: Operator = operator<{ rank: number }>({
+  name: 'kthLargest',
+  shape: ([x], { rank }) => {
+    if (x.shape.length !== 1) throw new Error(`it takes a vector, not ${x.shape.length} axes`);
+    if (!Number.isInteger(rank) || rank < 1 || rank > x.shape[0]) {
+      throw new Error(`rank ${rank} is none of 1 to ${x.shape[0]}`);
+    }
+    return [1];
+  },
+  gradient: (dy, { inputs: [x], output }) => {
+    const tied = equal(x, output);
+    return [multiply(tied, divide(dy, sumTo(tied, [1])))];
+  },
+  onnx: (emit, [x], { attributes: { rank } }) => {
+    const unsorted = { axis: { int: 0 }, largest: { int: 1 }, sorted: { int: 0 } };
+    const values = emit.node('TopK', [x, emit.int64s([rank])], unsorted, 1);
+    return emit.node('ReduceMin', [values, emit.int64s([0])], { keepdims: { int: 1 } });
+  },
+  reference: ([x], { rank }) => Float64Array.of(x.data.slice().sort()[x.data.length - rank]),
+  cost: undefined,
+});
+
+export const kthLargest = (x: Value, rank: number) => apply(kthLargestOperator, [x], { rank });
 export const mean = (x: Value, axes: readonly number[]) => apply(meanOperator, [x], { axes: normalizedAxes(x, axes) });
 export const l2Norm = (x: Value, axes: readonly number[]) =>
   apply(l2NormOperator, [x], { axes: normalizedAxes(x, axes) });

@@ -1,10 +1,10 @@
 /**
- * Softmax over one axis: exp(x - max) / sum exp(x - max).
+ * Softmax over one axis: exp(x - max) / sum exp(x - max); and its logarithm, which stays finite where softmax rounds to 0.
  */
 import { elementCount, type Shape } from '../../tensor.ts';
-import { type Operator, operator, type Value } from '../operator.ts';
+import { type OnnxEmitter, type Operator, operator, type Reference, type Value } from '../operator.ts';
 import { apply } from '../program.ts';
-import { multiply, subtract } from './arithmetic.ts';
+import { exponential, multiply, subtract } from './arithmetic.ts';
 import { sum } from './broadcast.ts';
 
 function checkAxis(shape: Shape, axis: number): void {
@@ -12,6 +12,41 @@ function checkAxis(shape: Shape, axis: number): void {
     throw new Error(`axis ${axis} is none of the ${shape.length} axes`);
   }
 }
+
+/** x less its largest value along the axis. */
+function emitShifted(emit: OnnxEmitter, x: string, axes: string): string {
+  return emit.node('Sub', [x, emit.node('ReduceMax', [x, axes], { keepdims: { int: 1 } })]);
+}
+
+function emitSum(emit: OnnxEmitter, x: string, axes: string): string {
+  return emit.node('ReduceSum', [x, axes], { keepdims: { int: 1 } });
+}
+
+/** Walks the lines along an axis; `visit` gets a line's values shifted by their largest, and writes the results. */
+function alongAxis(
+  { shape, data }: Reference,
+  axis: number,
+  visit: (shifted: Float64Array) => Float64Array,
+): Float64Array {
+  const length = shape[axis];
+  const inner = elementCount(shape.slice(axis + 1));
+  const outer = elementCount(shape.slice(0, axis));
+  const out = new Float64Array(data.length);
+  const line = new Float64Array(length);
+  for (let o = 0; o < outer; o++) {
+    for (let i = 0; i < inner; i++) {
+      const start = o * length * inner + i;
+      let largest = -Infinity;
+      for (let k = 0; k < length; k++) largest = Math.max(largest, data[start + k * inner]);
+      for (let k = 0; k < length; k++) line[k] = data[start + k * inner] - largest;
+      const results = visit(line);
+      for (let k = 0; k < length; k++) out[start + k * inner] = results[k];
+    }
+  }
+  return out;
+}
+
+const sumOfExponentials = (line: Float64Array) => line.reduce((so, value) => so + Math.exp(value), 0);
 
 export const softmaxOperator: Operator = operator<{ axis: number }>({
   name: 'softmax',
@@ -28,31 +63,43 @@ export const softmaxOperator: Operator = operator<{ axis: number }>({
     // Over another axis than the last the runtime turns the tensor there and back: 5 times the time of these five passes
     // (14 classes of 64x128x128 voxels, CPU).
     const axes = emit.int64s([axis]);
-    const keep = { keepdims: { int: 1 } };
-    const shifted = emit.node('Sub', [x, emit.node('ReduceMax', [x, axes], keep)]);
-    const exponentials = emit.node('Exp', [shifted]);
-    return emit.node('Div', [exponentials, emit.node('ReduceSum', [exponentials, axes], keep)]);
+    const exponentials = emit.node('Exp', [emitShifted(emit, x, axes)]);
+    return emit.node('Div', [exponentials, emitSum(emit, exponentials, axes)]);
   },
-  reference: ([x], { axis }) => {
-    const length = x.shape[axis];
-    const inner = elementCount(x.shape.slice(axis + 1));
-    const outer = elementCount(x.shape.slice(0, axis));
-    const out = new Float64Array(x.data.length);
-    for (let o = 0; o < outer; o++) {
-      for (let i = 0; i < inner; i++) {
-        const start = o * length * inner + i;
-        let largest = -Infinity;
-        for (let k = 0; k < length; k++) largest = Math.max(largest, x.data[start + k * inner]);
-        let sum = 0;
-        for (let k = 0; k < length; k++) sum += out[start + k * inner] = Math.exp(x.data[start + k * inner] - largest);
-        for (let k = 0; k < length; k++) out[start + k * inner] /= sum;
-      }
-    }
-    return out;
-  },
+  reference: ([x], { axis }) =>
+    alongAxis(x, axis, (line) => {
+      const total = sumOfExponentials(line);
+      return line.map((value) => Math.exp(value) / total);
+    }),
   cost: undefined,
 });
 
+export const logSoftmaxOperator: Operator = operator<{ axis: number }>({
+  name: 'logSoftmax',
+  shape: ([x], { axis }) => {
+    checkAxis(x.shape, axis);
+    return x.shape;
+  },
+  // dx = dy - exp(y) * sum over the axis of dy
+  gradient: (dy, { output, attributes: { axis } }) => [subtract(dy, multiply(exponential(output), sum(dy, [axis])))],
+  onnx: (emit, [x], { types: [{ shape }], attributes: { axis } }) => {
+    if (axis === shape.length - 1) return emit.node('LogSoftmax', [x], { axis: { int: axis } });
+    const axes = emit.int64s([axis]);
+    const shifted = emitShifted(emit, x, axes);
+    return emit.node('Sub', [shifted, emit.node('Log', [emitSum(emit, emit.node('Exp', [shifted]), axes)])]);
+  },
+  reference: ([x], { axis }) =>
+    alongAxis(x, axis, (line) => {
+      const total = Math.log(sumOfExponentials(line));
+      return line.map((value) => value - total);
+    }),
+  cost: undefined,
+});
+
+const fromStart = (x: Value, axis: number) => (axis < 0 ? axis + x.shape.length : axis);
+
 /** @param axis may be negative, counted from the end. */
-export const softmax = (x: Value, axis: number) =>
-  apply(softmaxOperator, [x], { axis: axis < 0 ? axis + x.shape.length : axis });
+export const softmax = (x: Value, axis: number) => apply(softmaxOperator, [x], { axis: fromStart(x, axis) });
+
+/** @param axis may be negative, counted from the end. */
+export const logSoftmax = (x: Value, axis: number) => apply(logSoftmaxOperator, [x], { axis: fromStart(x, axis) });
