@@ -1,4 +1,14 @@
 /** Data sets, the plan by which their cases are prepared, and what becomes of them on their way into training. */
+export {
+  applyGamma,
+  type GammaOptions,
+  type LowResolutionOptions,
+  lowerResolution,
+  scaleBrightness,
+  scaleContrast,
+} from './augmentation/intensity.ts';
+export { mirror } from './augmentation/mirror.ts';
+export { addNoise, blur } from './augmentation/noise.ts';
 export type { LabelData, Patch } from './augmentation/patch.ts';
 export {
   centerCrop,
