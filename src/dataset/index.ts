@@ -1,5 +1,14 @@
 /** Data sets, the plan by which their cases are prepared, and what becomes of them on their way into training. */
 export {
+  type Augmentation,
+  type AugmentationSettings,
+  type AugmentOptions,
+  augment,
+  drawAugmentation,
+  loadedPatchShape,
+  trainingAugmentation,
+} from './augmentation/augment.ts';
+export {
   applyGamma,
   type GammaOptions,
   type LowResolutionOptions,
@@ -18,3 +27,4 @@ export {
   transformPatch,
 } from './augmentation/spatial.ts';
 export { type Channel, type Plan, parsePlan, planFromV1Pickle, planSchema, type V1Surroundings } from './plan.ts';
+export { integer, nextBits, type RandomStream, randomStream, standardNormal, uniform } from './randomStream.ts';
