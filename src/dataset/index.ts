@@ -26,5 +26,14 @@ export {
   type SpatialTransform,
   transformPatch,
 } from './augmentation/spatial.ts';
+export {
+  cutPatch,
+  drawCorner,
+  drawForegroundCorner,
+  type ForegroundLocations,
+  foregroundLocations,
+  isForegroundSample,
+  type PatchPlace,
+} from './patchSampling.ts';
 export { type Channel, type Plan, parsePlan, planFromV1Pickle, planSchema, type V1Surroundings } from './plan.ts';
 export { integer, nextBits, type RandomStream, randomStream, standardNormal, uniform } from './randomStream.ts';
