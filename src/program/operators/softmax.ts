@@ -82,8 +82,8 @@ export const logSoftmaxOperator: Operator = operator<{ axis: number }>({
   },
   // dx = dy - exp(y) * sum over the axis of dy
   gradient: (dy, { output, attributes: { axis } }) => [subtract(dy, multiply(exponential(output), sum(dy, [axis])))],
-  onnx: (emit, [x], { types: [{ shape }], attributes: { axis } }) => {
-    if (axis === shape.length - 1) return emit.node('LogSoftmax', [x], { axis: { int: axis } });
+  // Not ONNX's LogSoftmax: the runtime has none for WebGPU.
+  onnx: (emit, [x], { attributes: { axis } }) => {
     const axes = emit.int64s([axis]);
     const shifted = emitShifted(emit, x, axes);
     return emit.node('Sub', [shifted, emit.node('Log', [emitSum(emit, emit.node('Exp', [shifted]), axes)])]);
