@@ -6,6 +6,7 @@
  * All positions are voxels along z, y, x of the prepared case. Definitions: nnU-Net v1, `DataLoader3D`; v2,
  * `_sample_foreground_locations`.
  */
+import { copyOverlap } from '../volume/cropping.ts';
 import { emptyLike, type FloatData, roundEven, type Vector3 } from '../volume/volume.ts';
 import type { LabelData, Patch } from './augmentation/patch.ts';
 import { integer, type RandomStream } from './randomStream.ts';
@@ -97,29 +98,8 @@ export function cutPatch<T extends FloatData, L extends LabelData>(
   const count = shape[0] * shape[1] * shape[2];
   const image = emptyLike(from.image, channels * count);
   const labels = emptyLike(from.labels, count).fill(-1) as L;
-  copyOverlap(from.image, from.shape, channels, corner, image, shape);
-  copyOverlap(from.labels, from.shape, 1, corner, labels, shape);
+  const offset: Vector3 = [-corner[0], -corner[1], -corner[2]];
+  copyOverlap(from.image, from.shape, image, shape, offset, channels);
+  copyOverlap(from.labels, from.shape, labels, shape, offset);
   return { shape, channels, image, labels };
-}
-
-function copyOverlap<A extends FloatData | LabelData>(
-  data: A,
-  from: Vector3,
-  channels: number,
-  corner: Vector3,
-  out: A,
-  shape: Vector3,
-): void {
-  const [z0, y0, x0] = corner.map((at) => Math.max(0, at));
-  const [z1, y1, x1] = corner.map((at, axis) => Math.min(from[axis], at + shape[axis]));
-  if (x1 <= x0) return;
-  for (let c = 0; c < channels; c++) {
-    for (let z = z0; z < z1; z++) {
-      for (let y = y0; y < y1; y++) {
-        const row = ((c * from[0] + z) * from[1] + y) * from[2];
-        const to = ((c * shape[0] + z - corner[0]) * shape[1] + y - corner[1]) * shape[2] + x0 - corner[2];
-        out.set(data.subarray(row + x0, row + x1), to);
-      }
-    }
-  }
 }

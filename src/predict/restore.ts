@@ -11,6 +11,7 @@
 import type { Plan } from '../dataset/index.ts';
 import { elementCount, sameShape } from '../tensor.ts';
 import {
+  copyOverlap,
   keepLargestComponent,
   paste,
   type Regrid,
@@ -70,11 +71,11 @@ export function restoration(
     const decided = plan.regionsClassOrder
       ? decideRegions(plan, elementCount(size), candidates, from)
       : largestClass(candidates, from);
-    putBox(decided, size, labels, shape, start);
+    copyOverlap(decided, size, labels, shape, start);
     if (!probabilities || !known) return;
     if (plan.convention === 'nnunet-v2') toProbabilities(known, classes, plan.regions ? 'sigmoid' : 'softmax');
     for (let k = 0; k < classes; k++) {
-      putBox(from(k), size, probabilities.subarray(k * voxels, (k + 1) * voxels), shape, start);
+      copyOverlap(from(k), size, probabilities.subarray(k * voxels, (k + 1) * voxels), shape, start);
     }
   };
 
@@ -181,7 +182,7 @@ function resampledSlices(prepared: Prepared, plan: Plan, classes: number, decide
     for (let k = 0; k < classes; k++) {
       const [, largest] = rangeOf(part.values.subarray(k * voxels, (k + 1) * voxels));
       slab.largest[k] = Math.max(slab.largest[k], largest);
-      putBox(
+      copyOverlap(
         part.values.subarray(k * voxels, (k + 1) * voxels),
         part.shape,
         slab.values.subarray(k * (slab.to - slab.from) * area, (k + 1) * (slab.to - slab.from) * area),
@@ -233,22 +234,6 @@ function decideRegions(
     for (let i = 0; i < voxels; i++) if (region[i] > threshold) labels[i] = order[index];
   }
   return labels;
-}
-
-/** Writes a block of `size` voxels into an array of `shape`. */
-function putBox<T extends Labels | Float32Array>(
-  block: T,
-  size: Vector3,
-  into: T,
-  shape: Vector3,
-  start: Vector3,
-): void {
-  for (let z = 0, from = 0; z < size[0]; z++) {
-    for (let y = 0; y < size[1]; y++, from += size[2]) {
-      const to = ((start[0] + z) * shape[1] + start[1] + y) * shape[2] + start[2];
-      into.set(block.subarray(from, from + size[2]), to);
-    }
-  }
 }
 
 function pasteProbabilities(

@@ -9,8 +9,9 @@
  * spacing and how the result finds its way back to the scan's grid are for others.
  */
 import { InputError } from '../errors.ts';
-import { float16ToNumber, numberToFloat16, showShape } from '../tensor.ts';
-import type { Vector3 } from '../volume/volume.ts';
+import { elementCount, float16ToNumber, numberToFloat16, showShape } from '../tensor.ts';
+import { copyOverlap } from '../volume/index.ts';
+import { roundEven, type Vector3 } from '../volume/volume.ts';
 import { type BlendedPart, Cells } from './cells.ts';
 
 const axes = [0, 1, 2] as const;
@@ -31,12 +32,6 @@ export function tileStarts(size: number, patch: number, step: number): number[] 
   return Array.from({ length: count }, (_, i) => roundEven(actual * i));
 }
 
-function roundEven(value: number): number {
-  const below = Math.floor(value);
-  const rest = value - below;
-  return rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below;
-}
-
 /** Voxels of zeros around an image. */
 export interface Padding {
   readonly before: Vector3;
@@ -50,25 +45,11 @@ export function paddingFor(shape: Vector3, patch: Vector3): Padding {
   return { before: before as unknown as Vector3, after: after as unknown as Vector3 };
 }
 
-function volumeOf([d, h, w]: Vector3): number {
-  return d * h * w;
-}
-
 /** The voxels from `start` on that a tile covers, [c, ...patch]; zeros where it reaches beyond the image. */
 function cutTile(image: Float32Array, shape: Vector3, start: Vector3, patch: Vector3, tile: Float32Array): void {
-  const channels = image.length / volumeOf(shape);
-  const [z0, y0, x0] = start.map((first) => Math.max(0, first));
-  const [z1, y1, x1] = axes.map((axis) => Math.min(shape[axis], start[axis] + patch[axis]));
-  if (z1 - z0 < patch[0] || y1 - y0 < patch[1] || x1 - x0 < patch[2]) tile.fill(0);
-  for (let c = 0; c < channels; c++) {
-    for (let z = z0; z < z1; z++) {
-      for (let y = y0; y < y1; y++) {
-        const from = ((c * shape[0] + z) * shape[1] + y) * shape[2];
-        const to = ((c * patch[0] + z - start[0]) * patch[1] + y - start[1]) * patch[2] - start[2];
-        tile.set(image.subarray(from + x0, from + x1), to + x0);
-      }
-    }
-  }
+  if (axes.some((axis) => start[axis] < 0 || start[axis] + patch[axis] > shape[axis])) tile.fill(0);
+  const channels = image.length / elementCount(shape);
+  copyOverlap(image, shape, tile, patch, [-start[0], -start[1], -start[2]], channels);
 }
 
 /**
@@ -81,7 +62,7 @@ export function importanceMap(patch: Vector3, form: 'v1' | 'v2'): Float32Array {
   const [depth, height, width] = patch.map((size) =>
     Float64Array.from({ length: size }, (_, i) => Math.exp(-0.5 * ((i - (size >> 1)) / (size / 8)) ** 2)),
   );
-  const map = new Float32Array(volumeOf(patch));
+  const map = new Float32Array(elementCount(patch));
   let index = 0;
   let smallest = Infinity;
   for (const d of depth) {
@@ -107,7 +88,7 @@ export function mirrorSets(mirrorAxes: readonly number[]): number[][] {
 /** Reverses the order of the voxels along each of the axes, into another block [c, ...shape]. */
 export function flip(block: Float32Array, shape: Vector3, flipped: readonly number[], out: Float32Array): Float32Array {
   const [d, h, w] = shape;
-  const channels = block.length / volumeOf(shape);
+  const channels = block.length / elementCount(shape);
   const [z, y, x] = axes.map((axis) => flipped.includes(axis));
   for (let c = 0; c < channels; c++) {
     for (let i = 0; i < d; i++) {
@@ -227,11 +208,13 @@ export async function blendTiles(
     tileStarts(before[axis] + shape[axis] + after[axis], patch[axis], step).map((start) => start - before[axis]),
   );
   const starts = zs.flatMap((z) => ys.flatMap((y) => xs.map((x): Vector3 => [z, y, x])));
-  const tileLength = (image.length / volumeOf(shape)) * volumeOf(patch);
-  const answerLength = classes * volumeOf(patch);
+  const tileLength = (image.length / elementCount(shape)) * elementCount(patch);
+  const answerLength = classes * elementCount(patch);
   // One tile is its own average; a map would only add rounding errors.
   const flat = blending.weights === 'flat' || starts.length === 1;
-  const map = flat ? new Float32Array(volumeOf(patch)).fill(1) : importanceMap(patch, blending.weights as 'v1' | 'v2');
+  const map = flat
+    ? new Float32Array(elementCount(patch)).fill(1)
+    : importanceMap(patch, blending.weights as 'v1' | 'v2');
   const cells = new Cells(shape, patch, [zs, ys, xs], classes, map, take);
 
   const tiles = new Float32Array(batch * tileLength);
@@ -248,7 +231,7 @@ export async function blendTiles(
     onTile?.(done, starts.length);
   };
   onTile?.(0, starts.length);
-  const emptyAnswer = skip && constantAnswer(skip.answer, volumeOf(patch));
+  const emptyAnswer = skip && constantAnswer(skip.answer, elementCount(patch));
   for (const start of starts) {
     const tile = tiles.subarray(waiting.length * tileLength, (waiting.length + 1) * tileLength);
     cutTile(image, shape, start, patch, tile);

@@ -188,21 +188,36 @@ function signedLike(labels: VoxelData): Int16Array | Int32Array {
   return Int16Array.from(labels);
 }
 
+/**
+ * Copies into `out` those voxels of `data` that lie in it when voxel (0, 0, 0) of `data` has the index `offset` there.
+ * @param shape of a channel of `data`; channels are outermost in both
+ */
+export function copyOverlap<T extends VoxelData>(
+  data: T,
+  shape: Vector3,
+  out: T,
+  outShape: Vector3,
+  offset: Vector3,
+  channels = 1,
+): void {
+  const [z0, y0, x0] = offset.map((at) => Math.max(0, -at));
+  const [z1, y1, x1] = shape.map((length, axis) => Math.min(length, outShape[axis] - offset[axis]));
+  if (x1 <= x0) return;
+  for (let c = 0; c < channels; c++) {
+    for (let z = z0; z < z1; z++) {
+      for (let y = y0; y < y1; y++) {
+        const from = ((c * shape[0] + z) * shape[1] + y) * shape[2];
+        const to = ((c * outShape[0] + z + offset[0]) * outShape[1] + y + offset[1]) * outShape[2] + offset[2];
+        out.set(data.subarray(from + x0, from + x1), to + x0);
+      }
+    }
+  }
+}
+
 /** A grid of `shape` on which the old voxel (0, 0, 0) has the index `offset` (z, y, x); what no longer fits is lost. */
 function moved<V extends Volume>(volume: V, shape: Vector3, offset: Vector3, fill: number): V {
   const data = emptyLike(volume.data, volume.channels * shape[0] * shape[1] * shape[2]);
   if (fill !== 0) data.fill(fill);
-  const [nz, ny, nx] = volume.shape;
-  const firstX = Math.max(0, -offset[2]);
-  const endX = Math.min(nx, shape[2] - offset[2]);
-  for (let channel = 0; channel < volume.channels; channel++) {
-    for (let z = Math.max(0, -offset[0]); z < Math.min(nz, shape[0] - offset[0]); z++) {
-      for (let y = Math.max(0, -offset[1]); y < Math.min(ny, shape[1] - offset[1]); y++) {
-        const from = ((channel * nz + z) * ny + y) * nx;
-        const to = ((channel * shape[0] + z + offset[0]) * shape[1] + y + offset[1]) * shape[2] + offset[2];
-        data.set(volume.data.subarray(from + firstX, from + endX), to + firstX);
-      }
-    }
-  }
+  copyOverlap(volume.data, volume.shape, data, shape, offset, volume.channels);
   return { ...volume, shape, origin: indexToWorld(volume, [0 - offset[2], 0 - offset[1], 0 - offset[0]]), data };
 }

@@ -11,6 +11,7 @@ export {
 export {
   type Box,
   boundingBox,
+  copyOverlap,
   crop,
   cropToNonZero,
   fillHoles,

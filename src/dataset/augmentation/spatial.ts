@@ -5,6 +5,7 @@
  *
  * Array axes are 0, 1, 2 (z, y, x). Definitions: batchgenerators, `augment_spatial`.
  */
+import { copyOverlap } from '../../volume/cropping.ts';
 import { winner } from '../../volume/resampling.ts';
 import { splineCoefficients } from '../../volume/spline.ts';
 import { emptyLike, type FloatData, type Matrix3, type Vector3 } from '../../volume/volume.ts';
@@ -70,18 +71,10 @@ export function centerCrop<T extends FloatData, L extends LabelData>(patch: Patc
   if (corner.some((offset) => offset < 0)) {
     throw new RangeError(`no ${shape.join('x')} voxels lie in a patch of ${patch.shape.join('x')}`);
   }
-  const [inY, inX] = [patch.shape[1], patch.shape[2]];
+  const [z, y, x] = corner.map((at) => -at);
   const cut = <A extends T | L>(data: A, channels: number): A => {
     const out = emptyLike(data, channels * shape[0] * shape[1] * shape[2]);
-    let to = 0;
-    for (let c = 0; c < channels; c++) {
-      for (let z = 0; z < shape[0]; z++) {
-        for (let y = 0; y < shape[1]; y++, to += shape[2]) {
-          const from = ((c * patch.shape[0] + corner[0] + z) * inY + corner[1] + y) * inX + corner[2];
-          out.set(data.subarray(from, from + shape[2]), to);
-        }
-      }
-    }
+    copyOverlap(data, patch.shape, out, shape, [z, y, x], channels);
     return out;
   };
   return { shape, channels: patch.channels, image: cut(patch.image, patch.channels), labels: cut(patch.labels, 1) };
