@@ -56,6 +56,6 @@ describe('a bundle for the browser', () => {
   });
 
   test('shows a module of Node where there is one', async () => {
-    expect(await importsOf({ contents: "export * from './src/cli/output.node.ts'" })).toContain('node:fs/promises');
+    expect(await importsOf({ contents: "export * from './src/wholeFiles.node.ts'" })).toContain('node:fs/promises');
   });
 });

@@ -8,7 +8,7 @@ import { segmentOnce } from '../predict/index.ts';
 import { openModel } from '../predict/model.node.ts';
 import { encodeLabels, imageStem } from '../volume/files.node.ts';
 import { encodePng, type Geometry, labelVolumes, threePlanes } from '../volume/index.ts';
-import { prepareOutputFolder, writeTogether } from './output.node.ts';
+import { prepareOutputFolder, writeTogether } from '../wholeFiles.node.ts';
 import { progressBar } from './progress.ts';
 import { findScans, readScan } from './scans.node.ts';
 import { example, printJson, type Register } from './terminal.ts';

@@ -7,7 +7,7 @@ import { unetrpp } from '../nets/index.ts';
 import { encodeModel, layOutExternally } from '../onnx/index.ts';
 import { openModel } from '../predict/model.node.ts';
 import { emit, foldParameters, lower, noLowerings } from '../program/index.ts';
-import { prepareOutputFolder, writeTogether } from './output.node.ts';
+import { prepareOutputFolder, writeTogether } from '../wholeFiles.node.ts';
 import { example, printJson, type Register } from './terminal.ts';
 
 interface Options {

@@ -7,8 +7,8 @@ import { InputError } from '../errors.ts';
 import { importCheckpoint } from '../predict/index.ts';
 import { readBytes } from '../volume/files.node.ts';
 import { manifestFile, packBundle, weightsFile } from '../weights/index.ts';
+import { prepareOutputFolder, writeTogether } from '../wholeFiles.node.ts';
 import { parsePatch } from './options.ts';
-import { prepareOutputFolder, writeTogether } from './output.node.ts';
 import { example, printJson, type Register } from './terminal.ts';
 
 interface Options {

@@ -17,9 +17,9 @@ import {
 import { openModel } from '../predict/model.node.ts';
 import { encodeLabels, encodeVolume, type WrittenEnding, writtenEnding } from '../volume/files.node.ts';
 import { imageEnding, labelVolumes } from '../volume/index.ts';
+import { prepareOutputFolder, writeTogether } from '../wholeFiles.node.ts';
 import { checkMemory, showBytes } from './machine.node.ts';
 import { parseCount, parseDevice, parseFormat, parseOverlap, parsePatch } from './options.ts';
-import { prepareOutputFolder, writeTogether } from './output.node.ts';
 import { progressBar } from './progress.ts';
 import { findScans, readScan, type Scan, type ScanFiles } from './scans.node.ts';
 import { example, printJson, type Register, type Terminal } from './terminal.ts';

@@ -15,8 +15,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { InputError, ResourceError } from '../errors.ts';
-import { prepareOutputFolder, writeTogether, writeWhole } from './output.node.ts';
+import { InputError, ResourceError } from './errors.ts';
+import { prepareOutputFolder, writeTogether, writeWhole } from './wholeFiles.node.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -238,9 +238,9 @@ describe('temporaries of killed processes', () => {
 describe('an interrupted process', () => {
   // A process of its own, because signals and exits are the process's: it writes a chunk, says so, and waits.
   const program = `
-    import { run } from './run.ts';
-    import { writeWhole } from './output.node.ts';
-    import { openTerminal } from './terminal.ts';
+    import { run } from './cli/run.ts';
+    import { writeWhole } from './wholeFiles.node.ts';
+    import { openTerminal } from './cli/terminal.ts';
     const slow = (program, { err, signal }) => {
       program.command('slow <path>').option('--deaf').action((path, { deaf }) => writeWhole(path, (async function* () {
         yield new Uint8Array(1000);
@@ -256,8 +256,8 @@ describe('an interrupted process', () => {
   `;
 
   async function interrupt(...options: string[]) {
-    // Two folders below package.json, as in the built package, and where the dependencies can be found.
-    const bundle = fileURLToPath(new URL(`../../node_modules/.cache/slow-${process.pid}.mjs`, import.meta.url));
+    // Two folders below package.json, as `cli` is in the built package, and where the dependencies can be found.
+    const bundle = fileURLToPath(new URL(`../node_modules/.cache/slow-${process.pid}.mjs`, import.meta.url));
     const out = at('out');
     mkdirSync(out);
     await build({

@@ -7,7 +7,7 @@ import { existsSync, readlinkSync, rmSync } from 'node:fs';
 import { mkdir, open, readdir, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { InputError, ResourceError } from '../errors.ts';
+import { InputError, ResourceError } from './errors.ts';
 
 /** Temporaries of this process that are not renamed yet; they go when the process ends, however it ends. */
 const unfinished = new Set<string>();
