@@ -11,7 +11,7 @@ import { encode } from 'fast-png';
 import { InputError } from '../errors.ts';
 import { sameShape, showShape } from '../tensor.ts';
 import { orientationOf } from './orientation.ts';
-import { type Geometry, indexToWorld, type Vector3, type Volume, voxelCount } from './volume.ts';
+import { type Geometry, onOneGrid, type Vector3, type Volume, voxelCount } from './volume.ts';
 
 /** 8-bit RGB, row by row from the top left. */
 export interface Picture {
@@ -146,15 +146,6 @@ function worldAxes(geometry: Geometry): [Axis, Axis, Axis] {
     return { axis, sign: code[axis] === positive ? 1 : -1 };
   };
   return [along('R', 'L'), along('A', 'P'), along('I', 'S')];
-}
-
-/** Whether the first and the last voxel lie within half a voxel of the other volume's. */
-function onOneGrid(a: Geometry, b: Geometry): boolean {
-  const last: Vector3 = [a.shape[2] - 1, a.shape[1] - 1, a.shape[0] - 1];
-  return ([[0, 0, 0], last] as const).every((index) => {
-    const [p, q] = [indexToWorld(a, index), indexToWorld(b, index)];
-    return Math.hypot(p[0] - q[0], p[1] - q[1], p[2] - q[2]) < Math.min(...a.spacing) / 2;
-  });
 }
 
 /** Center (z, y, x) of all voxels of the label that has most of them; undefined when all is background. */

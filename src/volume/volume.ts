@@ -98,6 +98,15 @@ export function worldToIndex(geometry: Geometry, world: Vector3): Vector3 {
   ];
 }
 
+/** Whether two grids of one shape lie at the same place: the first and the last voxel within half a voxel of the other's. */
+export function onOneGrid(a: Geometry, b: Geometry): boolean {
+  const last: Vector3 = [a.shape[2] - 1, a.shape[1] - 1, a.shape[0] - 1];
+  return ([[0, 0, 0], last] as const).every((index) => {
+    const [p, q] = [indexToWorld(a, index), indexToWorld(b, index)];
+    return Math.hypot(p[0] - q[0], p[1] - q[1], p[2] - q[2]) < Math.min(...a.spacing) / 2;
+  });
+}
+
 /** The affine of a geometry, in LPS. */
 export function affineOf({ spacing: s, origin: o, direction: d }: Geometry): Affine {
   return [
