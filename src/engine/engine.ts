@@ -5,7 +5,7 @@
  * (test/engine-contract.ts).
  */
 import { InputError } from '../errors.ts';
-import type { Lowerings, Target } from '../program/index.ts';
+import { type Lowerings, type Target, usedParameters } from '../program/index.ts';
 import type { Program } from '../program/program.ts';
 import { elementCount, type Tensor } from '../tensor.ts';
 
@@ -37,7 +37,15 @@ export interface CompileOptions {
   readonly spinning?: boolean;
   /** Which rewrites may be applied before emission. Default: all that pay on the device. */
   readonly lowerings?: Partial<Lowerings>;
+  /**
+   * Parameters whose memory stays the caller's. Each run reads them and writes the program's output `next.NAME` over
+   * them, without a copy where the runtime can: so every read of a parameter must come before its update by the program's
+   * own order of computation. They are not among `weights`.
+   */
+  readonly state?: State;
 }
+
+export type State = ReadonlyMap<string, Tensor<'float32'>>;
 
 export type Feeds = ReadonlyMap<string, Tensor>;
 
@@ -47,7 +55,7 @@ export interface Executable {
   /** What the user should know of how it runs: operators that another device computes. Whole sentences. */
   readonly notices: readonly string[];
   /**
-   * Runs once. The tensors returned are the executable's own buffers: the next run may overwrite them.
+   * Runs once, and updates the state where there is one. The tensors returned are the executable's own buffers: the next run may overwrite them.
    * @throws Error when an input is missing or has another shape or type than the program declares
    */
   run(feeds: Feeds): Promise<Map<string, Tensor<'float32'>>>;
@@ -103,14 +111,32 @@ export function checkFeeds(program: Program, feeds: Feeds): void {
   }
 }
 
-/** The executable's own output tensors, filled anew by every run. */
-export function outputBuffers(program: Program): Map<string, Tensor<'float32'>> {
-  return new Map(
-    [...program.outputs].map(([name, { shape }]) => [
-      name,
-      { dtype: 'float32', shape, data: new Float32Array(elementCount(shape)) },
-    ]),
-  );
+/** The executable's own output tensors, filled anew by every run; without those that are written over the state. */
+export function outputBuffers(program: Program, state: State): Map<string, Tensor<'float32'>> {
+  const buffers = new Map<string, Tensor<'float32'>>();
+  for (const [name, { shape }] of program.outputs) {
+    if (updatedBy(name, state)) continue;
+    buffers.set(name, { dtype: 'float32', shape, data: new Float32Array(elementCount(shape)) });
+  }
+  return buffers;
+}
+
+export const updateOf = (name: string) => `next.${name}`;
+
+/** The tensor of the state that an output is written over. */
+export function updatedBy(output: string, state: State): Tensor<'float32'> | undefined {
+  const name = output.startsWith('next.') ? output.slice('next.'.length) : undefined;
+  return name === undefined ? undefined : state.get(name);
+}
+
+/** The part of the state that a program reads: what it must be fed besides its inputs. */
+export function stateRead(program: Program, state: State): Map<string, Tensor<'float32'>> {
+  const read = new Map<string, Tensor<'float32'>>();
+  for (const { name } of usedParameters(program)) {
+    const held = state.get(name);
+    if (held) read.set(name, held);
+  }
+  return read;
 }
 
 /** The session options that ONNX Runtime has alike in Node and on the web. */

@@ -21,6 +21,8 @@ import {
   type Engine,
   outputBuffers,
   sessionOptions,
+  stateRead,
+  updatedBy,
 } from './engine.ts';
 import { type Load, placementOptions, selfTester } from './selfTest.ts';
 import { sessionModel } from './sessionModel.ts';
@@ -147,9 +149,16 @@ function loader(device: DeviceName, options: CompileOptions): Load {
       extra: { session: { ...session, intra_op: { allow_spinning: options.spinning ? '1' : '0' } } },
     });
 
-    const results = outputBuffers(program);
+    const state = options.state ?? new Map();
+    const results = outputBuffers(program, state);
     const outputs: Record<string, ort.Tensor> = {};
-    for (const [name, { data, shape }] of results) outputs[name] = new ort.Tensor('float32', data, shape);
+    for (const [name, { shape }] of program.outputs) {
+      const { data } = results.get(name) ?? updatedBy(name, state)!;
+      outputs[name] = new ort.Tensor('float32', data, shape);
+    }
+    const held: Record<string, ort.Tensor> = {};
+    for (const [name, { data, shape }] of stateRead(program, state))
+      held[name] = new ort.Tensor('float32', data, shape);
     let disposed = false;
     let fresh = true;
     return {
@@ -161,7 +170,7 @@ function loader(device: DeviceName, options: CompileOptions): Load {
         if (fresh) collectGarbage();
         fresh = false;
         checkFeeds(program, feeds);
-        const inputs: Record<string, ort.Tensor> = {};
+        const inputs: Record<string, ort.Tensor> = { ...held };
         for (const [name, value] of feeds) {
           inputs[name] = new ort.Tensor(value.dtype as 'float32', value.data as Float32Array, value.shape);
         }

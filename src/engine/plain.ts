@@ -3,7 +3,8 @@
  * takes seconds.
  */
 import { evaluate, memoryNeed } from '../program/index.ts';
-import { checkFeeds, chooseDevice, type Engine } from './engine.ts';
+import type { Tensor } from '../tensor.ts';
+import { checkFeeds, chooseDevice, type Engine, updatedBy } from './engine.ts';
 
 export const plainEngine: Engine = {
   name: 'plain loops',
@@ -17,19 +18,20 @@ export const plainEngine: Engine = {
   },
   async compile(program, weights, options = {}) {
     const device = chooseDevice(await this.devices(), options.device);
+    const state = options.state ?? new Map();
     return {
       device,
       program,
       notices: [],
       async run(feeds) {
         checkFeeds(program, feeds);
-        const results = evaluate(program, new Map([...weights, ...feeds]));
-        return new Map(
-          [...results].map(([name, { shape, data }]) => [
-            name,
-            { dtype: 'float32', shape, data: new Float32Array(data) },
-          ]),
-        );
+        const given = new Map<string, Tensor<'float32'>>();
+        for (const [name, { shape, data }] of evaluate(program, new Map([...weights, ...state, ...feeds]))) {
+          const updated = updatedBy(name, state);
+          if (updated) updated.data.set(data);
+          else given.set(name, { dtype: 'float32', shape, data: new Float32Array(data) });
+        }
+        return given;
       },
       async dispose() {},
     };

@@ -8,6 +8,7 @@
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
 import { InputError } from '../errors.ts';
 import { foldParameters, lower, memoryNeed } from '../program/index.ts';
+import type { Tensor } from '../tensor.ts';
 import {
   type CompileOptions,
   checkFeeds,
@@ -15,6 +16,8 @@ import {
   type DeviceReport,
   type Engine,
   sessionOptions,
+  stateRead,
+  updatedBy,
 } from './engine.ts';
 import { type Load, placementOptions, selfTester } from './selfTest.ts';
 import { sessionModel } from './sessionModel.ts';
@@ -143,6 +146,8 @@ function loader(runtime: Runtime, device: WebDevice, options: CompileOptions): L
     } catch (error) {
       throw error instanceof Error && startFailure.test(error.message) ? cannotStart(error) : error;
     }
+    const state = options.state ?? new Map();
+    const held = stateRead(program, state);
     let disposed = false;
     return {
       device,
@@ -152,17 +157,19 @@ function loader(runtime: Runtime, device: WebDevice, options: CompileOptions): L
         if (disposed) throw new Error('this executable has been disposed of');
         checkFeeds(program, feeds);
         const inputs: Record<string, OrtTensor> = {};
-        for (const [name, value] of feeds) {
+        for (const [name, value] of [...held, ...feeds]) {
           inputs[name] = new runtime.Tensor('float32', value.data as Float32Array, value.shape as number[]);
         }
         // The runtime copies results out of its own memory into new arrays, and cannot fill given ones; these are handed on.
         const outputs = await made.run(inputs);
-        return new Map(
-          [...program.outputs].map(([name, { shape }]) => [
-            name,
-            { dtype: 'float32', shape, data: outputs[name].data as Float32Array },
-          ]),
-        );
+        const given = new Map<string, Tensor<'float32'>>();
+        for (const [name, { shape }] of program.outputs) {
+          const data = outputs[name].data as Float32Array;
+          const updated = updatedBy(name, state);
+          if (updated) updated.data.set(data);
+          else given.set(name, { dtype: 'float32', shape, data });
+        }
+        return given;
       },
       async dispose() {
         if (disposed) return;

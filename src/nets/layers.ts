@@ -10,11 +10,14 @@ import {
   type Initializer,
   instanceNormalization,
   matmul,
+  mean,
   multiply,
   type Parameter,
   parameter,
   reshape,
   scope,
+  subtract,
+  tap,
   transposedConvolution,
   type Value,
 } from '../program/index.ts';
@@ -74,15 +77,35 @@ export function plainInstanceNormalization(x: Value): Value {
   return instanceNormalization(x, filled(1, [x.shape[1]]), filled(0, [x.shape[1]]));
 }
 
-/** Batch norm in inference form: running statistics, epsilon 1e-5. Declares weight, bias, running_mean, running_var. */
-export function declareBatchNormalization(name: string, channels: number): (x: Value) => Value {
-  const [weight, bias, mean, variance] = scope(name, () => [
+/**
+ * Batch norm, epsilon 1e-5. Declares weight, bias, running_mean, running_var.
+ * @param training statistics of the batch, tapped as `batch_mean` and `batch_variance` [c] (divisor n) for whoever keeps
+ *   the running ones; else the running statistics
+ */
+export function declareBatchNormalization(name: string, channels: number, training: boolean): (x: Value) => Value {
+  const [weight, bias, runningMean, runningVariance] = scope(name, () => [
     parameter('weight', [channels], ones),
     parameter('bias', [channels], zeros),
     parameter('running_mean', [channels], zeros, { trainable: false }),
     parameter('running_var', [channels], ones, { trainable: false }),
   ]);
-  return (x) => scope(name, () => batchNormalization(x, weight, bias, mean, variance));
+  return (x) =>
+    scope(name, () => {
+      if (!training) return batchNormalization(x, weight, bias, runningMean, runningVariance);
+      const statistics = batchStatistics(x);
+      tap('batch_mean', statistics.mean);
+      tap('batch_variance', statistics.variance);
+      return batchNormalization(x, weight, bias, statistics.mean, statistics.variance);
+    });
+}
+
+/** Mean and variance (divisor n) of each channel over batch and space, [c] each. */
+function batchStatistics(x: Value): { mean: Value; variance: Value } {
+  const others = x.shape.map((_, axis) => axis).filter((axis) => axis !== 1);
+  const average = mean(x, others);
+  const centered = subtract(x, average);
+  const variance = mean(multiply(centered, centered), others);
+  return { mean: reshape(average, [x.shape[1]]), variance: reshape(variance, [x.shape[1]]) };
 }
 
 /**

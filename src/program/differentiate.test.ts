@@ -351,6 +351,7 @@ describe.skipIf(!hasShared)('the attention blockâ€™s gradients are the authorsâ€
             heads: set.heads,
             projection: set.p,
             layout: 'reference',
+            dropout: 0,
             initialization: 'normal',
             ...kinds[kind],
           }),

@@ -69,6 +69,11 @@ export function input(name: string, shape: Shape, dtype: DataType = 'float32'): 
   return value;
 }
 
+/** An input named after the current scope, `NAME.SCOPE`: for what every place of its kind needs for itself. */
+export function scopedInput(name: string, shape: Shape): Input {
+  return input([name, ...currentBuilder(`input '${name}'`).scopes].join('.'), shape);
+}
+
 /** Declares a parameter under the current scope. Declared again with the same shape, it is the same parameter. */
 export function parameter(
   name: string,
@@ -132,18 +137,22 @@ export function buildProgram(
   order: (parameterName: string) => number = () => 0,
 ): Program {
   const builder: Builder = { scopes: [], inputs: [], parameters: new Map(), aliases: new Map(), taps: new Map() };
+  const outputs = new Map(Object.entries(building(builder, body)));
+  return {
+    name,
+    inputs: builder.inputs,
+    parameters: [...builder.parameters.values()].sort((a, b) => order(a.name) - order(b.name)),
+    aliases: builder.aliases,
+    outputs,
+    taps: builder.taps,
+    operations: operationsBehind(outputs.values()),
+  };
+}
+
+function building<T>(builder: Builder, body: () => T): T {
   builders.push(builder);
   try {
-    const outputs = new Map(Object.entries(body()));
-    return {
-      name,
-      inputs: builder.inputs,
-      parameters: [...builder.parameters.values()].sort((a, b) => order(a.name) - order(b.name)),
-      aliases: builder.aliases,
-      outputs,
-      taps: builder.taps,
-      operations: operationsBehind(outputs.values()),
-    };
+    return body();
   } finally {
     builders.pop();
   }
@@ -211,11 +220,23 @@ export function usedParameters(program: Program): Parameter[] {
   return program.parameters.filter((value) => used.has(value));
 }
 
-/** The same program with its outputs replaced by values computed from them. */
+/**
+ * The same program with its outputs replaced by values computed from them. `change` may declare inputs and parameters, as
+ * inside `buildProgram`.
+ */
 export function replaceOutputs(
   program: Program,
   change: (outputs: Readonly<Record<string, Value>>) => Record<string, Value>,
 ): Program {
-  const outputs = new Map(Object.entries(change(Object.fromEntries(program.outputs))));
-  return { ...program, outputs, operations: operationsBehind(outputs.values()) };
+  const builder: Builder = {
+    scopes: [],
+    inputs: [...program.inputs],
+    parameters: new Map(program.parameters.map((each) => [each.name, each])),
+    aliases: new Map(program.aliases),
+    taps: new Map(program.taps),
+  };
+  const outputs = new Map(Object.entries(building(builder, () => change(Object.fromEntries(program.outputs)))));
+  const { inputs, aliases, taps } = builder;
+  const parameters = [...builder.parameters.values()];
+  return { ...program, inputs, parameters, aliases, taps, outputs, operations: operationsBehind(outputs.values()) };
 }

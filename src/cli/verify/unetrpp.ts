@@ -253,6 +253,7 @@ export async function verifyAttention(
         projection: set.p,
         layout,
         initialization: 'normal',
+        dropout: 0,
         ...attentionKinds[kind],
       } as const;
       tap('input', tokens);

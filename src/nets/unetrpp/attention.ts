@@ -32,10 +32,13 @@ import {
   transposeLast,
   type Value,
 } from '../../program/index.ts';
+import { dropoutMask } from '../dropout.ts';
 import { channelLinear, ones, uniformByFanIn, zeros } from '../layers.ts';
 import type { UnetrppSettings } from './settings.ts';
 
 export interface AttentionSettings extends Pick<UnetrppSettings, 'heads' | 'tokenProjection' | 'fusion' | 'layout'> {
+  /** Probability with which an element of the attention falls: 0 but in training. */
+  readonly dropout: number;
   /** p */
   readonly projection: number;
   /**
@@ -105,13 +108,19 @@ export function pairedAttention(x: Value, settings: AttentionSettings): Value {
   const similarity = matmul(q, transposeLast(k));
   const channelLogits = multiply(divide(similarity, multiply(queryNorms, transposeLast(keyNorms))), temperature);
   const channelAttention = tap('attn_CA', softmax(channelLogits, -1));
-  const channelHeads = tap('x_CA_heads', matmul(channelAttention, channelValues));
+  /** The product of an attention and its values, [.., rows, columns] x [.., columns, d], with elements of the first dropped. */
+  const attend = (name: string, attention: Value, values: Value) => {
+    if (settings.dropout === 0) return matmul(attention, values);
+    const { kept, scale } = scope(name, () => dropoutMask(attention, settings.dropout));
+    return matmul(multiply(attention, kept), multiply(values, scale));
+  };
+  const channelHeads = tap('x_CA_heads', attend('attn_drop', channelAttention, channelValues));
   const channelBranch = reshape(channelHeads, [b, c, n]);
   tap('x_CA', transposeLast(channelBranch));
 
   const scaledKeys = multiply(projectedKeys, divide(temperature2, queryNorms));
   const spatialAttention = tap('attn_SA', softmax(matmul(transposeLast(q), scaledKeys), -1));
-  const spatialHeads = tap('x_SA_heads', matmul(spatialAttention, transposeLast(projectedValues)));
+  const spatialHeads = tap('x_SA_heads', attend('attn_drop_2', spatialAttention, transposeLast(projectedValues)));
   // [b, h, n, d]. The authors permute to [b, d, h, n] and read that as [b, n, c]; published weights depend on it.
   const spatialBranch =
     settings.layout === 'reference'

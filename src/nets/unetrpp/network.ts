@@ -28,6 +28,7 @@ import {
   type Value,
 } from '../../program/index.ts';
 import type { Shape } from '../../tensor.ts';
+import { channelDropoutMask } from '../dropout.ts';
 import {
   convolutionWeight,
   declareBatchNormalization,
@@ -46,6 +47,11 @@ export interface BuildOptions {
   readonly batch?: number;
   /** `first`: only the full-resolution logits `out1`, as prediction wants. Default `all`. */
   readonly outputs?: 'first' | 'all';
+  /**
+   * Batch norm by the batch's own statistics, and dropout, with an input `random.SCOPE` for each (dropout.ts). `withoutDropout`
+   * leaves that out. Default: neither, as prediction wants.
+   */
+  readonly training?: boolean | 'withoutDropout';
 }
 
 /**
@@ -82,13 +88,25 @@ function network(settings: UnetrppSettings, options: BuildOptions): Record<strin
   const image = input('image', [options.batch ?? 1, settings.inputChannels, ...patch]);
   const two = patch.map(() => 2);
 
+  const { training = false } = options;
+  const mode: Mode = {
+    batchStatistics: training !== false,
+    dropout: training === true ? settings.attentionDropout : 0,
+    channelDropout: training === true ? settings.channelDropout : 0,
+  };
+
   const skips = scope('unetr_pp_encoder', () => {
     const stages: Value[] = [];
     let x: Value = image;
     for (let stage = 0; stage < 4; stage++) {
       const stride = stage === 0 ? stem : two;
       x = scope(`downsample_layers.${stage}`, () => tap('out', downsampling(x, dims[stage], stride)));
-      const blocks: BlockSettings = { ...settings, projection: settings.projections[stage], initialization: 'normal' };
+      const blocks: BlockSettings = {
+        ...settings,
+        ...mode,
+        projection: settings.projections[stage],
+        initialization: 'normal',
+      };
       x = scope(`stages.${stage}`, () => tap('out', transformerBlocks(x, settings.depths[stage], blocks)));
       stages.push(x);
     }
@@ -103,6 +121,7 @@ function network(settings: UnetrppSettings, options: BuildOptions): Record<strin
     const skip = skips[2 - step];
     const blocks: BlockSettings = {
       ...settings,
+      ...mode,
       projection: settings.decoderProjections[step],
       initialization: 'uniform',
     };
@@ -145,7 +164,14 @@ function downsampling(x: Value, outputs: number, stride: Shape): Value {
   );
 }
 
-interface BlockSettings extends AttentionSettings {
+interface Mode {
+  readonly batchStatistics: boolean;
+  /** Probabilities. */
+  readonly dropout: number;
+  readonly channelDropout: number;
+}
+
+interface BlockSettings extends AttentionSettings, Mode {
   readonly residualBlocks: 1 | 2;
 }
 
@@ -178,8 +204,13 @@ function transformerBlock(x: Value, settings: BlockSettings): Value {
     return out;
   });
   const u = reshape(add(tokens, multiply(attended, reshape(gamma, [c, 1]))), x.shape);
-  let y = scope('conv51', () => tap('out', residualBlock(u, c, 'batch')));
-  if (settings.residualBlocks === 2) y = scope('conv52', () => tap('out', residualBlock(y, c, 'batch')));
+  const norm = settings.batchStatistics ? 'batchInTraining' : 'batch';
+  let y = scope('conv51', () => tap('out', residualBlock(u, c, norm)));
+  if (settings.residualBlocks === 2) y = scope('conv52', () => tap('out', residualBlock(y, c, norm)));
+  if (settings.channelDropout > 0) {
+    const mask = scope('conv8.0', () => channelDropoutMask(y, settings.channelDropout));
+    y = multiply(y, multiply(mask.kept, mask.scale));
+  }
   return add(u, pointwiseConvolution('conv8.1', y, c));
 }
 
@@ -187,7 +218,7 @@ function transformerBlock(x: Value, settings: BlockSettings): Value {
  * out = leakyRelu(norm2(conv2(leakyRelu(norm1(conv1 x)))) + r), r = x, or norm3(conv3 x) where the channels change.
  * 3x3x3 kernels without bias. Instance norms have no parameters, batch norms running statistics.
  */
-function residualBlock(x: Value, outputs: number, norm: 'instance' | 'batch'): Value {
+function residualBlock(x: Value, outputs: number, norm: 'instance' | 'batch' | 'batchInTraining'): Value {
   const inputs = x.shape[1];
   const three = x.shape.slice(2).map(() => 3);
   const one = x.shape.slice(2).map(() => 1);
@@ -195,9 +226,9 @@ function residualBlock(x: Value, outputs: number, norm: 'instance' | 'batch'): V
   const weight2 = convolutionWeight('conv2.conv', outputs, outputs, three);
   const weight3 = inputs === outputs ? undefined : convolutionWeight('conv3.conv', inputs, outputs, one);
   const declareNorm = (name: string) =>
-    norm === 'batch'
-      ? declareBatchNormalization(name, outputs)
-      : (y: Value) => scope(name, () => plainInstanceNormalization(y));
+    norm === 'instance'
+      ? (y: Value) => scope(name, () => plainInstanceNormalization(y))
+      : declareBatchNormalization(name, outputs, norm === 'batchInTraining');
   const [norm1, norm2] = [declareNorm('norm1'), declareNorm('norm2')];
 
   const y1 = scope('conv1', () => convolution(x, weight1, undefined, { pads: one }));

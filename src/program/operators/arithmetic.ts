@@ -109,6 +109,16 @@ export const maximumOperator = binary('maximum', 'Max', Math.max, (dy, a, b) => 
   return [multiply(dy, subtract(filled(1), second)), multiply(dy, second)];
 });
 
+/** The largest whole number that is not above x. Flat almost everywhere: it has no gradient that would say anything. */
+export const floorOperator: Operator = operator({
+  name: 'floor',
+  shape: ([x]: readonly TensorType[]) => x.shape,
+  gradient: { none: 'it is flat almost everywhere' },
+  onnx: (emit, inputs) => emit.node('Floor', inputs),
+  reference: ([x]) => new Float64Array(x.data).map(Math.floor),
+  cost: undefined,
+});
+
 export const sqrtOperator = unary('sqrt', 'Sqrt', Math.sqrt, (dy, y) => divide(dy, multiply(y, filled(2))));
 
 export const sigmoidOperator = unary(
@@ -184,6 +194,7 @@ export const divide = (a: Value, b: Value) => apply(divideOperator, [a, b]);
 export const maximum = (a: Value, b: Value) => apply(maximumOperator, [a, b]);
 export const greater = (a: Value, b: Value) => apply(greaterOperator, [a, b]);
 export const equal = (a: Value, b: Value) => apply(equalOperator, [a, b]);
+export const floor = (x: Value) => apply(floorOperator, [x]);
 export const sqrt = (x: Value) => apply(sqrtOperator, [x]);
 export const sigmoid = (x: Value) => apply(sigmoidOperator, [x]);
 export const exponential = (x: Value) => apply(exponentialOperator, [x]);

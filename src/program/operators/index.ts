@@ -19,6 +19,7 @@ export const operators: readonly Operator[] = [
   arithmetic.multiplyOperator,
   arithmetic.divideOperator,
   arithmetic.maximumOperator,
+  arithmetic.floorOperator,
   arithmetic.sqrtOperator,
   arithmetic.sigmoidOperator,
   arithmetic.exponentialOperator,
