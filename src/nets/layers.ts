@@ -79,8 +79,8 @@ export function plainInstanceNormalization(x: Value): Value {
 
 /**
  * Batch norm, epsilon 1e-5. Declares weight, bias, running_mean, running_var.
- * @param training statistics of the batch, tapped as `batch_mean` and `batch_variance` [c] (divisor n) for whoever keeps
- *   the running ones; else the running statistics
+ * @param training statistics of the batch, tapped as `batch_mean` and `batch_variance` [c] (divisor n), with the result as `out`,
+ *   for whoever keeps the running ones; else the running statistics
  */
 export function declareBatchNormalization(name: string, channels: number, training: boolean): (x: Value) => Value {
   const [weight, bias, runningMean, runningVariance] = scope(name, () => [
@@ -95,7 +95,7 @@ export function declareBatchNormalization(name: string, channels: number, traini
       const statistics = batchStatistics(x);
       tap('batch_mean', statistics.mean);
       tap('batch_variance', statistics.variance);
-      return batchNormalization(x, weight, bias, statistics.mean, statistics.variance);
+      return tap('out', batchNormalization(x, weight, bias, statistics.mean, statistics.variance));
     });
 }
 

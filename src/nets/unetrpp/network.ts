@@ -232,7 +232,8 @@ function residualBlock(x: Value, outputs: number, norm: 'instance' | 'batch' | '
   const [norm1, norm2] = [declareNorm('norm1'), declareNorm('norm2')];
 
   const y1 = scope('conv1', () => convolution(x, weight1, undefined, { pads: one }));
-  const y2 = scope('conv2', () => convolution(leakyRelu(norm1(y1)), weight2, undefined, { pads: one }));
+  const activated = leakyRelu(norm1(y1));
+  const y2 = scope('conv2', () => convolution(activated, weight2, undefined, { pads: one }));
   const shortcut = weight3 ? declareNorm('norm3')(scope('conv3', () => convolution(x, weight3, undefined))) : x;
   return leakyRelu(add(norm2(y2), shortcut));
 }
