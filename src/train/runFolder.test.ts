@@ -1,0 +1,55 @@
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { drawnRun, drawnSettings } from '../../test/drawnRun.ts';
+import { beginning } from './run.ts';
+import { keptRecords, openRunFolder } from './runFolder.node.ts';
+
+let run: string;
+beforeEach(() => {
+  run = join(mkdtempSync(join(tmpdir(), 'unetrpp-folder-')), 'run');
+});
+afterEach(() => rmSync(join(run, '..'), { recursive: true }));
+
+const file = (name: string) => join(run, name);
+
+describe('the folder of a run', () => {
+  test('holds the settings, complete', async () => {
+    await openRunFolder(run, drawnSettings);
+    expect(JSON.parse(readFileSync(file('config.json'), 'utf8'))).toEqual(drawnSettings);
+  });
+
+  test('is refused for other settings, even before the first checkpoint', async () => {
+    await openRunFolder(run, drawnSettings);
+    await expect(openRunFolder(run, { ...drawnSettings, batch: 3 })).rejects.toThrow(/batch is 2 there and 3 here/);
+    const dataset = { ...drawnSettings.dataset, sha256: '1'.repeat(64) };
+    await expect(openRunFolder(run, { ...drawnSettings, dataset })).rejects.toThrow(/dataset\.sha256 is "000/);
+  });
+
+  test('is refused when somebody edited its config.json', async () => {
+    await openRunFolder(run, drawnSettings);
+    writeFileSync(file('config.json'), '{');
+    await expect(openRunFolder(run, drawnSettings)).rejects.toThrow(/config.json is no JSON text/);
+    writeFileSync(file('config.json'), JSON.stringify({ ...drawnSettings, bacth: 2 }));
+    await expect(openRunFolder(run, drawnSettings)).rejects.toThrow(/config.json: .*bacth/);
+  });
+
+  test('drops a torn last line of the log, and lines that no checkpoint has', async () => {
+    await drawnRun(run);
+    const whole = readFileSync(file('log.jsonl'), 'utf8');
+    appendFileSync(
+      file('log.jsonl'),
+      '{"kind":"epoch","epoch":5,"step":25}\n{"kind":"event","step":21,"text":"x"}\n{"ki',
+    );
+    const { records } = await openRunFolder(run, drawnSettings);
+    expect(records.map((each) => each.step)).toEqual([5, 10, 15, 20]);
+    expect(readFileSync(file('log.jsonl'), 'utf8')).toBe(whole);
+  });
+});
+
+test('a line that was recorded before its checkpoint failed is dropped, though the step is the same', () => {
+  const line = '{"kind":"epoch","epoch":1,"step":5}\n';
+  expect(keptRecords(line, { ...beginning, step: 5, epoch: 0 })).toEqual([]);
+  expect(keptRecords(line, { ...beginning, step: 5, epoch: 1 })).toHaveLength(1);
+});

@@ -1,0 +1,155 @@
+/**
+ * All that decides what a run gives, as one record: the `config.json` of its folder. The same settings and data give the
+ * same weights on the same machine. What a run may do without another result (device, threads, workers) is not in here.
+ *
+ * A person gives a part of it, as a file or as options; `completeSettings` lays it over the defaults of the data set.
+ */
+import { z } from 'zod';
+import { planSchema } from '../dataset/index.ts';
+import { InputError } from '../errors.ts';
+import { checkSettings, unetrppSettings } from '../nets/index.ts';
+import { sameShape, showShape } from '../tensor.ts';
+
+const count = z.int().positive();
+const fraction = z.number().min(0).max(1);
+const below1 = z.number().min(0).lt(1);
+
+export const optimizerSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('sgd'),
+    momentum: below1,
+    nesterov: z.boolean(),
+    weightDecay: z.number().nonnegative(),
+  }),
+  z.strictObject({
+    kind: z.enum(['adam', 'adamW']),
+    beta1: below1,
+    beta2: below1,
+    epsilon: z.number().positive(),
+    weightDecay: z.number().nonnegative(),
+  }),
+]);
+
+const rate = z.number().positive();
+/** Steps in which the rate rises from nearly nothing. */
+const warmupSteps = z.int().nonnegative();
+
+export const scheduleSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('poly'), initial: rate, exponent: z.number().positive(), warmupSteps }),
+  z.strictObject({ kind: z.literal('cosine'), initial: rate, final: z.number().nonnegative(), warmupSteps }),
+  z.strictObject({ kind: z.literal('oneCycle'), peak: rate, share: fraction }),
+  z.strictObject({ kind: z.literal('constant'), initial: rate, warmupSteps }),
+]);
+
+export const lossSchema = z.record(z.string(), z.json());
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+
+export const trainSettings = z
+  .strictObject({
+    format: z.literal('unetrpp-training'),
+    version: z.literal(1),
+    dataset: z.strictObject({ name: z.string().min(1), path: z.string(), sha256 }),
+    /** Number of the split, or `all`: every case is trained on and none is left for validation. */
+    fold: z.union([z.int().nonnegative(), z.literal('all')]),
+    /** Counts for the weights at the beginning, patches, augmentation and dropout. */
+    seed: z.int().nonnegative(),
+    network: unetrppSettings,
+    plan: planSchema,
+    /** The bundle whose weights the run began with; null: fresh ones. */
+    from: z.strictObject({ name: z.string(), sha256 }).nullable(),
+    /** Patches in a step. */
+    batch: count.max(1024),
+    /** null: as many as the time limit leaves. */
+    epochs: count.max(1_000_000).nullable(),
+    batchesPerEpoch: count.max(1_000_000),
+    /** Seconds that the run may take; null: no limit. */
+    timeLimit: z.number().positive().nullable(),
+    optimizer: optimizerSchema,
+    schedule: scheduleSchema,
+    loss: lossSchema,
+    /** Largest norm of a gradient, to which longer ones are cut; null: as they are. */
+    clipNorm: z.number().positive().nullable(),
+    /** Decay of the moving average of weights, which the bundle then gets; null: the last weights. */
+    average: below1.nullable(),
+    /** Dropout, as the network's settings say. */
+    dropout: z.boolean(),
+    augmentation: z.boolean(),
+    /** Validation cases that are predicted at the end of an epoch, always the same; all of them at the end of the run. */
+    validationCases: z.int().nonnegative(),
+  })
+  .refine(({ epochs, timeLimit }) => epochs !== null || timeLimit !== null, {
+    path: ['epochs'],
+    error: 'must be a number where there is no timeLimit',
+  });
+
+export type TrainSettings = z.infer<typeof trainSettings>;
+
+/** A part of a record, at any depth. */
+export type Part<T> = { readonly [K in keyof T]?: T[K] extends readonly unknown[] ? T[K] : Part<T[K]> | null };
+
+/**
+ * Lays parts over complete settings, later ones over earlier ones: records key by key, anything else whole. A record of
+ * another `kind` (an optimizer, a schedule, a loss) replaces the one below, since their keys differ.
+ * @param name what to call the settings in messages
+ * @throws InputError that names the first entry that is unknown or wrong
+ */
+export function completeSettings(defaults: TrainSettings, parts: readonly unknown[], name: string): TrainSettings {
+  const merged = parts.reduce<unknown>((below, part) => overlaid(below, part), defaults);
+  return checkTrainSettings(merged, name);
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function overlaid(below: unknown, above: unknown): unknown {
+  if (above === undefined) return below;
+  if (!isRecord(below) || !isRecord(above)) return above;
+  if ('kind' in above && above['kind'] !== below['kind']) return above;
+  const keys = new Set([...Object.keys(below), ...Object.keys(above)]);
+  return Object.fromEntries([...keys].map((key) => [key, overlaid(below[key], above[key])]));
+}
+
+/** @throws InputError that names the first entry that is unknown or wrong, or two that do not fit each other */
+export function checkTrainSettings(value: unknown, name: string): TrainSettings {
+  const parsed = trainSettings.safeParse(value);
+  if (!parsed.success) {
+    const [{ path, message }] = parsed.error.issues;
+    throw new InputError(`${name}: ${path.join('.') || 'the whole'}: ${message}; see docs/decisions/run-folder.md.`);
+  }
+  const { network, plan } = parsed.data;
+  checkSettings(network);
+  if (!sameShape(network.patch, plan.patch)) {
+    throw new InputError(
+      `${name}: network.patch is ${showShape(network.patch)} and plan.patch is ${showShape(plan.patch)}; give both the same.`,
+    );
+  }
+  if (plan.channels.length !== network.inputChannels) {
+    throw new InputError(
+      `${name}: the plan has ${plan.channels.length} channels and the network takes ${network.inputChannels}; give both the same.`,
+    );
+  }
+  return parsed.data;
+}
+
+/** What may differ between the parts of one run: how long it goes on, and where the data lie. */
+const mayDiffer: readonly string[] = ['epochs', 'timeLimit', 'dataset.path', 'validationCases'];
+
+/**
+ * The first setting in which two records differ, as a text (`batch is 2 there and 4 here`); undefined where they give
+ * the same run.
+ * @param there of the run that was begun; may be of any form
+ */
+export function firstDifference(there: unknown, here: unknown, path = ''): string | undefined {
+  if (mayDiffer.includes(path)) return undefined;
+  if (isRecord(there) && isRecord(here)) {
+    for (const key of new Set([...Object.keys(here), ...Object.keys(there)])) {
+      const found = firstDifference(there[key], here[key], path === '' ? key : `${path}.${key}`);
+      if (found) return found;
+    }
+    return undefined;
+  }
+  const [before, now] = [JSON.stringify(there), JSON.stringify(here)];
+  if (before === now) return undefined;
+  return `${path || 'the whole'} is ${before ?? 'not given'} there and ${now ?? 'not given'} here`;
+}
