@@ -26,6 +26,7 @@ export {
   type SpatialTransform,
   transformPatch,
 } from './augmentation/spatial.ts';
+export { type DatasetDescription, type DatasetLabel, declaredValues, parseDataset } from './description.ts';
 export {
   cutPatch,
   drawCorner,
@@ -37,3 +38,4 @@ export {
 } from './patchSampling.ts';
 export { type Channel, type Plan, parsePlan, planFromV1Pickle, planSchema, type V1Surroundings } from './plan.ts';
 export { integer, nextBits, type RandomStream, randomStream, standardNormal, uniform } from './randomStream.ts';
+export { type Fold, nnunetSplit, parseSplits, type Split, splitOf } from './split.ts';
