@@ -1,8 +1,9 @@
 /**
  * From a scan to what the network sees: cropped to its non-zero box, transposed, resampled and normalized as the plan
- * says, in the order of its convention (nnU-Net v1 resamples first, v2 normalizes first).
+ * says, in the order of its convention (nnU-Net v1 resamples first, v2 normalizes first). For training, its labels on the
+ * same way.
  */
-import type { Plan } from '../dataset/index.ts';
+import type { LabelData, Plan } from '../dataset/index.ts';
 import { elementCount, sameShape } from '../tensor.ts';
 import {
   type Box,
@@ -19,6 +20,8 @@ import {
 export interface Prepared {
   /** [c, d, h, w]: axes as the network has them, float32. */
   readonly image: Float32Array;
+  /** [d, h, w]: the labels that were given, if any; -1 for background outside of the scan's filled non-zero mask. */
+  readonly labels?: LabelData;
   readonly shape: Vector3;
   /** Where the cropped part lies in the scan; z, y, x. */
   readonly box: Box;
@@ -60,8 +63,12 @@ export function inversePermutation(permutation: readonly number[]): number[] {
   return permutation.map((_, axis) => permutation.indexOf(axis));
 }
 
-export function prepare(volume: Volume, plan: Plan): Prepared {
-  const { box, image, labels } = cropToNonZero(volume);
+/**
+ * @param reference labels on the scan's grid, whole numbers from 0 on, to be prepared with it
+ * @throws InputError when the labels have another shape
+ */
+export function prepare(volume: Volume, plan: Plan, reference?: Volume): Prepared {
+  const { box, image, labels } = cropToNonZero(volume, reference);
   const spacing = permuted([volume.spacing[2], volume.spacing[1], volume.spacing[0]], plan.transposeForward);
   const croppedShape = permuted(image.shape, plan.transposeForward);
   const newSpacing: Vector3 = plan.spacing ?? spacing;
@@ -73,12 +80,15 @@ export function prepare(volume: Volume, plan: Plan): Prepared {
   const transposed = transposeAxes(image.data, image.shape, plan.transposeForward);
   const v1 = plan.convention === 'nnunet-v1';
   const needsMask = plan.channels.some(({ useMask }) => useMask);
-  const insideBefore = needsMask ? transposeAxes(labels.data, labels.shape, plan.transposeForward) : undefined;
+  const labelsBefore =
+    needsMask || reference ? transposeAxes(labels.data, labels.shape, plan.transposeForward) : undefined;
   // v1 normalizes on the new grid, where the mask is needed too; it is resampled as a segmentation, outside as label -1.
-  const insideThen =
-    insideBefore &&
-    (v1 ? resampleLabelChannel(insideBefore, regrid, { order: 1, orderZ: 0, anisotropyThreshold }) : insideBefore);
-  const inside = insideThen && Uint8Array.from(insideThen, (label) => (label >= 0 ? 1 : 0));
+  const labelsAfter =
+    labelsBefore && (v1 || reference)
+      ? resampleLabelChannel(labelsBefore, regrid, { order: 1, orderZ: 0, anisotropyThreshold })
+      : undefined;
+  const labelsThen = needsMask ? (v1 ? labelsAfter : labelsBefore) : undefined;
+  const inside = labelsThen && Uint8Array.from(labelsThen, (label) => (label >= 0 ? 1 : 0));
 
   const voxels = elementCount(croppedShape);
   const prepareChannel = (channel: Plan['channels'][number], index: number): Float32Array => {
@@ -99,7 +109,8 @@ export function prepare(volume: Volume, plan: Plan): Prepared {
     ? [`Resampled from ${mm(spacing)} mm to ${mm(newSpacing)} mm for the network, and back for the mask.`]
     : [];
   const out = joined(plan.channels, elementCount(shape), prepareChannel);
-  return { image: out, shape, box, croppedShape, spacing, newSpacing, notices };
+  const own = reference && { labels: labelsAfter };
+  return { image: out, ...own, shape, box, croppedShape, spacing, newSpacing, notices };
 }
 
 /** The arrays of all channels, one after the other; of a single one, no copy. */

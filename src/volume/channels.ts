@@ -3,7 +3,7 @@
  */
 import { InputError } from '../errors.ts';
 import { sameShape, showShape } from '../tensor.ts';
-import { affineOf, type Volume, voxelCount } from './volume.ts';
+import { affineOf, type Geometry, type Volume, voxelCount } from './volume.ts';
 
 /** Half a tenth of a millimeter at the far corner: what rounding in headers explains, and registration errors do not. */
 const toleranceMm = 0.05;
@@ -40,8 +40,8 @@ export function stackChannels(parts: readonly { volume: Volume; name: string }[]
   return { ...first.volume, channels, data };
 }
 
-/** The largest distance, over the eight corners, between the same voxel of two grids of one shape. */
-function farthestCorner(a: Volume, b: Volume): number {
+/** The largest distance in mm, over the eight corners, between the same voxel of two grids of one shape. */
+export function farthestCorner(a: Geometry, b: Geometry): number {
   const [m, n] = [affineOf(a), affineOf(b)];
   const [depth, height, width] = a.shape;
   let farthest = 0;
