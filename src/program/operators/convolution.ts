@@ -6,11 +6,12 @@
  * The transposed convolution is the adjoint of the same map: weight [c, o / groups, kernel..] (PyTorch's layout), output
  * length (n - 1) * stride + kernel - padBegin - padEnd.
  */
-import { elementCount, type Shape, showShape, stridesOf } from '../../tensor.ts';
+import { elementCount, type Shape, sameShape, showShape, stridesOf } from '../../tensor.ts';
 import { type Operator, operator, type Reference, type TensorType, type Value } from '../operator.ts';
 import { apply } from '../program.ts';
 import { sum } from './broadcast.ts';
-import { concatenate, pad, reshape, slice, transpose } from './movement.ts';
+import { matmul } from './matmul.ts';
+import { concatenate, pad, reshape, slice, transpose, transposeLast } from './movement.ts';
 
 interface ConvolutionAttributes extends Record<string, number | readonly number[]> {
   strides: readonly number[];
@@ -117,9 +118,57 @@ function biasGradient(dy: Value): Value {
   );
 }
 
+/** A kernel that is laid beside itself without gap or overlap, and without padding: every voxel is read once. */
+function isTiling(kernel: Shape, a: { strides: Shape; padsBegin: Shape; padsEnd: Shape; groups: number }): boolean {
+  return (
+    a.groups === 1 &&
+    kernel.every((length, axis) => length === a.strides[axis]) &&
+    [...a.padsBegin, ...a.padsEnd].every((pad) => pad === 0)
+  );
+}
+
+/** [n, c, spatial..] -> [n, c * kernel, cells]: the voxels of each cell, in the order of a weight [.., c, kernel..]. */
+function cells(x: Value, kernel: Shape): Value {
+  const [n, c] = x.shape;
+  const grid = kernel.map((length, axis) => Math.floor(x.shape[axis + 2] / length));
+  const whole = slice(
+    x,
+    Object.fromEntries(kernel.map((length, axis) => [axis + 2, [0, grid[axis] * length] as const])),
+  );
+  const split = reshape(whole, [n, c, ...grid.flatMap((length, axis) => [length, kernel[axis]])]);
+  const [outer, inner] = [kernel.map((_, axis) => 2 + 2 * axis), kernel.map((_, axis) => 3 + 2 * axis)];
+  return reshape(transpose(split, [0, 1, ...inner, ...outer]), [n, c * elementCount(kernel), elementCount(grid)]);
+}
+
+/** The inverse of `cells`; voxels that belong to no cell, at the ends of axes, become 0. */
+function fromCells(flat: Value, kernel: Shape, shape: Shape): Value {
+  const [n, c, ...space] = shape;
+  const grid = kernel.map((length, axis) => Math.floor(space[axis] / length));
+  const split = reshape(flat, [n, c, ...kernel, ...grid]);
+  const order = kernel.flatMap((_, axis) => [2 + kernel.length + axis, 2 + axis]);
+  const whole = reshape(transpose(split, [0, 1, ...order]), [
+    n,
+    c,
+    ...grid.map((length, axis) => length * kernel[axis]),
+  ]);
+  return padEnds(whole, shape);
+}
+
+/** Zeros at the ends of axes, up to `shape`. */
+function padEnds(x: Value, shape: Shape): Value {
+  if (sameShape(x.shape, shape)) return x;
+  return pad(
+    x,
+    shape.map(() => 0),
+    shape.map((length, axis) => length - x.shape[axis]),
+  );
+}
+
+const flatten = (x: Value) => reshape(x, [x.shape[0], x.shape[1], elementCount(x.shape.slice(2))]);
+
 /**
- * Stride 1: a convolution of dy with the kernel turned around and its channel axes swapped. Otherwise the transposed
- * convolution, padded by the voxels that the last stride left over.
+ * Stride 1: a convolution of dy with the kernel turned around and its channel axes swapped. Kernel = stride: a product.
+ * Otherwise the transposed convolution, padded by the voxels that the last stride left over.
  */
 function inputGradient(dy: Value, x: Value, weight: Value, a: ConvolutionAttributes): Value {
   const kernel = weight.shape.slice(2);
@@ -139,43 +188,80 @@ function inputGradient(dy: Value, x: Value, weight: Value, a: ConvolutionAttribu
   if (a.dilations.some((dilation) => dilation !== 1)) {
     throw new Error('a convolution that is strided and dilated has no gradient rule; no network here needs one');
   }
+  if (isTiling(kernel, a)) {
+    const columns = reshape(weight, [weight.shape[0], elementCount(weight.shape.slice(1))]);
+    return fromCells(matmul(transposeLast(columns), flatten(dy)), kernel, x.shape);
+  }
   const spread = transposedConvolution(dy, weight, undefined, { ...a, padsEnd: a.padsEnd.map(() => 0) });
   // Voxels before padding are cut off at the end, or, where the last stride did not reach, were never read.
   const lengths = x.shape.map((length, axis) => Math.min(length, spread.shape[axis]));
-  const cut = slice(spread, Object.fromEntries(lengths.map((length, axis) => [axis, [0, length]])));
-  const missing = x.shape.map((length, axis) => length - cut.shape[axis]);
-  return missing.some((length) => length > 0)
-    ? pad(
-        cut,
-        missing.map(() => 0),
-        missing,
-      )
-    : cut;
+  return padEnds(slice(spread, Object.fromEntries(lengths.map((length, axis) => [axis, [0, length]]))), x.shape);
 }
 
-/**
- * dW[o, c, t] = sum over n, p of dy[n, o, p] * x[n, c, p * stride + t * dilation - padBegin]: a convolution of x with dy
- * as the kernel, batch and channels changed about, stride and dilation too.
- */
+/** dW[o, c, t] = sum over n, p of dy[n, o, p] * x[n, c, p * stride + t * dilation - padBegin]. */
 function weightGradient(x: Value, dy: Value, shape: Shape, a: ConvolutionAttributes): Value {
-  const spatial = shape.slice(2).map((_, axis) => axis + 2);
-  const swap = [1, 0, ...spatial];
+  const kernel = shape.slice(2);
+  if (isTiling(kernel, a)) {
+    return reshape(sum(matmul(flatten(dy), transposeLast(cells(x, kernel))), [0]), shape);
+  }
   const parts: Value[] = [];
   const [outputs, inputs] = [shape[0] / a.groups, shape[1]];
   for (let group = 0; group < a.groups; group++) {
     const xs = a.groups === 1 ? x : slice(x, { 1: [group * inputs, (group + 1) * inputs] });
     const dys = a.groups === 1 ? dy : slice(dy, { 1: [group * outputs, (group + 1) * outputs] });
-    const whole = convolution(transpose(xs, swap), transpose(dys, swap), undefined, {
-      strides: a.dilations,
-      dilations: a.strides,
-      padsBegin: a.padsBegin,
-      padsEnd: a.padsEnd,
-    });
-    // Where the last stride did not reach the end, taps beyond the kernel come out too.
-    const cuts = Object.fromEntries(spatial.map((axis) => [axis, [0, shape[axis]] as const]));
-    parts.push(transpose(slice(whole, cuts), swap));
+    const whole = [outputs, inputs, ...kernel];
+    parts.push(weightGradientByTaps(xs, dys, whole, a) ?? weightGradientByConvolution(xs, dys, whole, a));
   }
   return parts.length === 1 ? parts[0] : concatenate(parts, 0);
+}
+
+/**
+ * Stride and dilation 1, one group: for each tap a product of dy with x moved by the tap. Both are laid flat on one grid, in
+ * which the zeros at the end of a row also stand before the next: to move x is then to begin the cut elsewhere.
+ */
+function weightGradientByTaps(x: Value, dy: Value, shape: Shape, a: ConvolutionAttributes): Value | undefined {
+  const [space, results, kernel] = [x.shape.slice(2), dy.shape.slice(2), shape.slice(2)];
+  // Depth-wise kernels, of one channel a group, are the convolution's business: the products would be of single rows.
+  if ([...a.strides, ...a.dilations].some((step) => step !== 1) || shape[0] * shape[1] === 1) return undefined;
+  const lengths = space.map((length, axis) => length + Math.max(a.padsBegin[axis], a.padsEnd[axis]));
+  if (results.some((length, axis) => axis > 0 && length > lengths[axis])) return undefined;
+  const [, ...inner] = lengths;
+  const none = [0, 0];
+  // A plane of zeros more on either side: a tap may begin a few voxels before the first plane, or end after the last.
+  const [before, after] = [a.padsBegin[0] + 1, a.padsEnd[0] + 1];
+  const padded = pad(
+    x,
+    [...none, before, ...inner.map(() => 0)],
+    [...none, after, ...inner.map((length, axis) => length - space[axis + 1])],
+  );
+  const [n, c] = x.shape;
+  const [planes, plane] = [results[0], elementCount(inner)];
+  const flatX = reshape(padded, [n, c, (before + space[0] + after) * plane]);
+  const flatDy = flatten(padEnds(dy, [n, dy.shape[1], planes, ...inner]));
+  const strides = [plane, ...stridesOf(inner)];
+  const products: Value[] = [];
+  eachPoint(kernel, (_, tap) => {
+    const at = tap.reduce((so, t, axis) => so + (t - a.padsBegin[axis]) * strides[axis], before * plane);
+    const product = matmul(flatDy, transposeLast(slice(flatX, { 2: [at, at + planes * plane] })));
+    products.push(reshape(product, [n, 1, shape[0], c]));
+  });
+  const taps = sum(concatenate(products, 1), [0]);
+  return reshape(transpose(taps, [0, 2, 3, 1]), shape);
+}
+
+/** One group: a convolution of x with dy as the kernel, batch and channels changed about, stride and dilation too. */
+function weightGradientByConvolution(x: Value, dy: Value, shape: Shape, a: ConvolutionAttributes): Value {
+  const spatial = shape.slice(2).map((_, axis) => axis + 2);
+  const swap = [1, 0, ...spatial];
+  const whole = convolution(transpose(x, swap), transpose(dy, swap), undefined, {
+    strides: a.dilations,
+    dilations: a.strides,
+    padsBegin: a.padsBegin,
+    padsEnd: a.padsEnd,
+  });
+  // Where the last stride did not reach the end, taps beyond the kernel come out too.
+  const cuts = Object.fromEntries(spatial.map((axis) => [axis, [0, shape[axis]] as const]));
+  return transpose(slice(whole, cuts), swap);
 }
 
 const kernelShapeOf = (weight: TensorType) => weight.shape.slice(2);
