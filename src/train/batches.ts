@@ -15,6 +15,7 @@ import {
   isForegroundSample,
   loadedPatchShape,
   type Patch,
+  type RandomStream,
   randomStream,
 } from '../dataset/index.ts';
 import type { Vector3 } from '../volume/index.ts';
@@ -70,26 +71,40 @@ export function drawBatch(cases: readonly TrainingCase[], settings: BatchSetting
   return { image, target, cases: names };
 }
 
-/** One sample of a batch, as the network sees it: no label is below 0. */
+/**
+ * One sample of a batch, as the network sees it: no label is below 0.
+ * @throws Error with the case's name when something goes wrong with its patch
+ */
 export function drawSample(
   cases: readonly TrainingCase[],
   settings: BatchSettings,
   index: number,
   sample: number,
 ): { readonly name: string; readonly patch: Patch } {
-  const { patch, batch, seed, augmentation: augmentationSettings, zeroOutside, foregroundShare } = settings;
-  const stream = randomStream(seed, index, sample);
+  const stream = randomStream(settings.seed, index, sample);
   const chosen = cases[integer(stream, 0, cases.length - 1)];
-  const { patch: whole, locations, name } = chosen;
-  const loaded = augmentationSettings ? loadedPatchShape(patch, augmentationSettings) : patch;
-  const place = { shape: whole.shape, loaded, patch };
-  const corner = isForegroundSample(sample, batch, foregroundShare)
-    ? drawForegroundCorner(stream, place, locations)
-    : drawCorner(stream, place);
-  const augmentation = augmentationSettings
-    ? drawAugmentation(stream, augmentationSettings, whole.channels)
-    : unchanged;
-  return { name, patch: augment(cutPatch(whole, corner, loaded), patch, augmentation, { zeroOutside }) };
+  const { name } = chosen;
+  try {
+    return {
+      name,
+      patch: drawPatch(chosen, settings, isForegroundSample(sample, settings.batch, settings.foregroundShare), stream),
+    };
+  } catch (cause) {
+    throw new Error(`a patch of the case ${name} for batch ${index} could not be made: ${cause}`, { cause });
+  }
+}
+
+function drawPatch(
+  { patch: whole, locations }: TrainingCase,
+  { patch: shape, augmentation: settings, zeroOutside }: BatchSettings,
+  foreground: boolean,
+  stream: RandomStream,
+): Patch {
+  const loaded = settings ? loadedPatchShape(shape, settings) : shape;
+  const place = { shape: whole.shape, loaded, patch: shape };
+  const corner = foreground ? drawForegroundCorner(stream, place, locations) : drawCorner(stream, place);
+  const augmentation = settings ? drawAugmentation(stream, settings, whole.channels) : unchanged;
+  return augment(cutPatch(whole, corner, loaded), shape, augmentation, { zeroOutside });
 }
 
 /** What is done to a sample without augmentation: labels below 0 become background. */

@@ -95,19 +95,35 @@ export function prepareCase(name: string, { image, labels }: LabelledScan, plan:
   const turned = (volume: Volume) => (plan.orientation === null ? volume : reorient(volume, plan.orientation));
   const prepared = prepare(turned(image), plan, turned(labels));
   const stream = randomStream(...[...name].map((letter) => letter.codePointAt(0)!));
+  const { shape, image: values, labels: map } = prepared;
+  return inSharedMemory({
+    name,
+    patch: { shape, channels: plan.channels.length, image: values, labels: Int16Array.from(map!) },
+    locations: foregroundLocations(map!, stream),
+  });
+}
+
+/** The same case, its arrays in memory that threads share instead of copying it; what lies there already stays. */
+export function inSharedMemory({ name, patch, locations }: TrainingCase): TrainingCase {
   return {
     name,
     patch: {
-      shape: prepared.shape,
-      channels: plan.channels.length,
-      image: copyInto(new Float32Array(new SharedArrayBuffer(4 * prepared.image.length)), prepared.image),
-      labels: copyInto(new Int16Array(new SharedArrayBuffer(2 * prepared.labels!.length)), prepared.labels!),
+      ...patch,
+      image: shared(patch.image, (length) => new Float32Array(new SharedArrayBuffer(4 * length))),
+      labels: shared(patch.labels, (length) => new Int16Array(new SharedArrayBuffer(2 * length))),
     },
-    locations: foregroundLocations(prepared.labels!, stream),
+    locations: new Map(
+      [...locations].map(([label, voxels]) => [
+        label,
+        shared(voxels, (length) => new Int32Array(new SharedArrayBuffer(4 * length))),
+      ]),
+    ),
   };
 }
 
-function copyInto<T extends Float32Array | Int16Array>(out: T, values: ArrayLike<number>): T {
+function shared<T extends Float32Array | Int16Array | Int32Array>(values: T, allocate: (length: number) => T): T {
+  if (values.buffer instanceof SharedArrayBuffer) return values;
+  const out = allocate(values.length);
   out.set(values);
   return out;
 }

@@ -1,0 +1,119 @@
+/**
+ * Batches drawn ahead of the training step by threads of their own. Cases lie in memory that all of them share; a batch is
+ * handed over, not copied. Since a batch follows from its number, it makes no difference which thread drew it, or how many
+ * there are.
+ */
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { type Batch, type BatchSettings, type BatchSource, inThisThread, type TrainingCase } from './batches.ts';
+import type { Answer, WorkerData } from './batchWorker.node.ts';
+import { inSharedMemory } from './cases.node.ts';
+
+export interface LoaderOptions {
+  /** Threads; 0: batches are drawn by the caller's own thread when asked for. Left out: all cores but one, at most 4. */
+  readonly workers?: number;
+  /** Batches that may be ready or under way, at most. */
+  readonly ahead?: number;
+  /** Number of the first batch. */
+  readonly from?: number;
+}
+
+const mostWorkers = 4;
+
+/** Starts to draw at once. `close` must be called, or the process never ends. */
+export function openLoader(
+  cases: readonly TrainingCase[],
+  settings: BatchSettings,
+  { workers = Math.min(mostWorkers, Math.max(1, availableParallelism() - 1)), ahead = 4, from = 0 }: LoaderOptions = {},
+): BatchSource {
+  if (workers === 0) return inThisThread(cases, settings, from);
+  return new ThreadedSource({ cases: cases.map(inSharedMemory), settings }, workers, Math.max(1, ahead), from);
+}
+
+class ThreadedSource implements BatchSource {
+  waited = 0;
+  readonly #workers: readonly Worker[];
+  readonly #idle: Worker[];
+  readonly #ahead: number;
+  /** Number of the batch that `next` is asked for next, and of the one that a thread takes up next. */
+  #wanted: number;
+  #undrawn: number;
+  readonly #ready = new Map<number, Answer>();
+  readonly #asked = new Map<number, (answer: Answer) => void>();
+  /** Why no more batches come. */
+  #end: { readonly error: unknown } | undefined;
+
+  constructor(data: WorkerData, workers: number, ahead: number, from: number) {
+    this.#ahead = ahead;
+    this.#wanted = from;
+    this.#undrawn = from;
+    this.#workers = Array.from({ length: workers }, () => startWorker(data));
+    this.#idle = [...this.#workers];
+    for (const worker of this.#workers) {
+      worker.on('message', (answer: Answer) => this.#take(answer, worker));
+      worker.on('error', (error) => this.#finish(error));
+      worker.on('exit', (code) =>
+        this.#finish(new Error(`a thread that draws batches ended by itself (code ${code})`)),
+      );
+    }
+    this.#dispatch();
+  }
+
+  async next(): Promise<Batch> {
+    const index = this.#wanted++;
+    const start = performance.now();
+    const answer = this.#ready.get(index) ?? (await this.#come(index));
+    this.waited += performance.now() - start;
+    this.#ready.delete(index);
+    this.#dispatch();
+    if ('error' in answer) throw answer.error;
+    return answer.batch;
+  }
+
+  async close(): Promise<void> {
+    this.#finish(new Error('no more batches come: their source was closed'));
+    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+  }
+
+  #come(index: number): Promise<Answer> | Answer {
+    if (this.#end) return { index, ...this.#end };
+    this.#dispatch();
+    return new Promise((resolve) => this.#asked.set(index, resolve));
+  }
+
+  #take(answer: Answer, worker: Worker): void {
+    const give = this.#asked.get(answer.index);
+    this.#asked.delete(answer.index);
+    if (give) give(answer);
+    else this.#ready.set(answer.index, answer);
+    this.#idle.push(worker);
+    this.#dispatch();
+  }
+
+  #dispatch(): void {
+    if (this.#end) return;
+    // What was asked for is under way at least, however little may be drawn ahead.
+    while (this.#idle.length > 0 && this.#undrawn < this.#wanted + this.#ahead) {
+      this.#idle.pop()!.postMessage(this.#undrawn++);
+    }
+  }
+
+  #finish(error: unknown): void {
+    this.#end ??= { error };
+    for (const [index, give] of this.#asked) give({ index, ...this.#end });
+    this.#asked.clear();
+  }
+}
+
+/** From compiled files as they are; from TypeScript, as in tests, through the loader that the repository is developed with. */
+function startWorker(workerData: WorkerData): Worker {
+  const { url } = import.meta;
+  if (!url.endsWith('.ts')) return new Worker(new URL('./batchWorker.node.js', url), { workerData });
+  // Node 20 hands `--import` to no thread, and tsx's interface for `require` does not find its own files.
+  const tsx = new URL('esm/api/index.mjs', pathToFileURL(createRequire(url).resolve('tsx'))).href;
+  const entry = new URL('./batchWorker.node.ts', url).href;
+  const program = `import('${tsx}').then(({ register }) => register()).then(() => import('${entry}'))`;
+  return new Worker(program, { eval: true, workerData });
+}
