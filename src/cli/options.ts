@@ -26,6 +26,43 @@ export function parseCount(text: string): number {
   return value;
 }
 
+/** A whole number from 0 up. */
+export function parseNatural(text: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new InvalidArgumentError('It must be a whole number from 0 up.');
+  }
+  return value;
+}
+
+export function parsePositive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && Number.isFinite(value))) throw new InvalidArgumentError('It must be a number above 0.');
+  return value;
+}
+
+export function parseFold(text: string): number | 'all' {
+  if (text === 'all') return text;
+  if (/^\d{1,6}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('It must be the number of a fold, from 0 up, or all.');
+}
+
+/** `90s`, `60m`, `1.5h`: in seconds. */
+export function parseSeconds(text: string): number {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)(s|m|h)$/.exec(text.trim()) ?? [];
+  const seconds = Number(digits) * { s: 1, m: 60, h: 3600 }[unit as 's' | 'm' | 'h'];
+  if (!(seconds > 0)) throw new InvalidArgumentError('It must be a time with its unit, such as 90s, 60m or 1.5h.');
+  return seconds;
+}
+
+/** `4GB`, `800MB`, decimal units: in bytes. */
+export function parseBytes(text: string): number {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)\s*(MB|GB)$/i.exec(text.trim()) ?? [];
+  const bytes = Number(digits) * (unit?.toUpperCase() === 'GB' ? 1e9 : 1e6);
+  if (!(bytes > 0)) throw new InvalidArgumentError('It must be a size with its unit, such as 4GB or 800MB.');
+  return bytes;
+}
+
 export function parseFormat(text: string): WrittenEnding {
   const ending = writtenEndings.find((each) => each === `.${text}`);
   if (ending) return ending;

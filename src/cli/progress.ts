@@ -1,5 +1,6 @@
 /**
- * Progress of a long prediction: a bar with the time that is left in a terminal, a line now and then in a log.
+ * Progress of long work: of a prediction a bar with the time that is left in a terminal, a line now and then in a log; of a
+ * training a line that changes, below the lines that stay.
  */
 import { SingleBar } from 'cli-progress';
 import { type Progress, showDuration } from '../predict/index.ts';
@@ -39,5 +40,48 @@ export function progressBar({ bar: stream }: Terminal, name: string): ProgressBa
       bar.update(done);
     },
     end: () => bar.stop(),
+  };
+}
+
+export interface StatusLine {
+  /** @param done part of the work, from 0 to 1 */
+  show(text: string, done: number): void;
+  /** Prints above the line, and stays. */
+  print(text: string): void;
+  /** Takes the line away; to be called however the work ended. */
+  end(): void;
+}
+
+/** A line that changes, where there is a terminal to draw it; elsewhere only what is printed is seen. */
+export function statusLine({ bar: stream, err }: Terminal): StatusLine {
+  if (!stream?.isTTY) return { show: () => undefined, print: err, end: () => undefined };
+  let shown = '';
+  const bar = new SingleBar({
+    stream,
+    format: ({ barCompleteString = '', barIncompleteString = '', barsize = 0 }, { progress }) => {
+      const full = Math.round(progress * barsize);
+      return `[${barCompleteString.slice(0, full)}${barIncompleteString.slice(0, barsize - full)}] ${shown}`;
+    },
+    barsize: 16,
+    linewrap: false,
+    clearOnComplete: true,
+  });
+  let started = false;
+  const end = () => {
+    if (started) bar.stop();
+    started = false;
+  };
+  return {
+    show(text, done) {
+      shown = text;
+      if (!started) bar.start(1, done);
+      started = true;
+      bar.update(done);
+    },
+    print(text) {
+      end();
+      err(text);
+    },
+    end,
   };
 }

@@ -14,12 +14,14 @@ import { registerImport } from './import.ts';
 import { registerInfo } from './info.ts';
 import { registerPredict } from './predict.ts';
 import { CheckFailed, type Register, type Terminal } from './terminal.ts';
+import { registerTrain } from './train.ts';
 import { registerVerify } from './verify.ts';
 
 /** Every command, in the order in which the help lists them. */
 const allCommands: readonly Register[] = [
   registerDemo,
   registerPredict,
+  registerTrain,
   registerInfo,
   registerImport,
   registerExport,

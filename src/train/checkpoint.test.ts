@@ -86,10 +86,10 @@ describe('a checkpoint', () => {
 
   test('of other settings is refused with the first that differs', async () => {
     await save(1);
-    const other = { ...drawnSettings, schedule: { ...drawnSettings.schedule, initial: 0.2 } } as typeof drawnSettings;
+    const other = { ...drawnSettings, schedule: { ...drawnSettings.schedule, rate: 0.2 } } as typeof drawnSettings;
     const refused = lastCheckpoint(run, other);
     await expect(refused).rejects.toThrow(InputError);
-    await expect(refused).rejects.toThrow(/schedule\.initial is 0\.1 there and 0\.2 here/);
+    await expect(refused).rejects.toThrow(/schedule\.rate is 0\.1 there and 0\.2 here/);
   });
 
   test('of the same settings for more epochs is gone on with', async () => {

@@ -96,7 +96,8 @@ export async function openRunFolder(run: string, settings: TrainSettings): Promi
     );
   }
   const position = checkpoint?.position ?? beginning;
-  const records = existsSync(logPath(run)) ? keptRecords(readFileSync(logPath(run), 'utf8'), position) : [];
+  const log = checkpoint && existsSync(logPath(run)) ? readFileSync(logPath(run), 'utf8') : '';
+  const records = keptRecords(log, position);
   let current = settings;
   await writeConfig(run, current);
   await writeWhole(logPath(run), records.map(asLine).join(''));

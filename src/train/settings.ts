@@ -5,43 +5,34 @@
  * A person gives a part of it, as a file or as options; `completeSettings` lays it over the defaults of the data set.
  */
 import { z } from 'zod';
-import { planSchema } from '../dataset/index.ts';
+import { type AugmentationSettings, planSchema } from '../dataset/index.ts';
 import { InputError } from '../errors.ts';
 import { checkSettings, unetrppSettings } from '../nets/index.ts';
 import { sameShape, showShape } from '../tensor.ts';
+import { lossSettings } from './lossSettings.ts';
+import { optimizerSettings } from './optimizers.ts';
+import { scheduleSettings } from './schedules.ts';
 
 const count = z.int().positive();
-const fraction = z.number().min(0).max(1);
-const below1 = z.number().min(0).lt(1);
+const probability = z.number().min(0).max(1);
+const range = z.tuple([z.number(), z.number()]).refine(([low, high]) => low <= high, 'must be [low, high]');
+const perAxis = <T extends z.ZodType>(each: T) => z.tuple([each, each, each]);
 
-export const optimizerSchema = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('sgd'),
-    momentum: below1,
-    nesterov: z.boolean(),
-    weightDecay: z.number().nonnegative(),
-  }),
-  z.strictObject({
-    kind: z.enum(['adam', 'adamW']),
-    beta1: below1,
-    beta2: below1,
-    epsilon: z.number().positive(),
-    weightDecay: z.number().nonnegative(),
-  }),
-]);
-
-const rate = z.number().positive();
-/** Steps in which the rate rises from nearly nothing. */
-const warmupSteps = z.int().nonnegative();
-
-export const scheduleSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('poly'), initial: rate, exponent: z.number().positive(), warmupSteps }),
-  z.strictObject({ kind: z.literal('cosine'), initial: rate, final: z.number().nonnegative(), warmupSteps }),
-  z.strictObject({ kind: z.literal('oneCycle'), peak: rate, share: fraction }),
-  z.strictObject({ kind: z.literal('constant'), initial: rate, warmupSteps }),
-]);
-
-export const lossSchema = z.record(z.string(), z.json());
+/** As `AugmentationSettings`. */
+const augmentationSchema = z.strictObject({
+  inPlane: z.boolean(),
+  rotation: z.strictObject({ probability, degrees: perAxis(z.number().min(0).max(180)) }),
+  scaling: z.strictObject({ probability, range }),
+  loadedScale: z.number().positive().max(4),
+  noise: z.strictObject({ probability, deviation: range }),
+  blur: z.strictObject({ probability, channelProbability: probability, sigma: range }),
+  brightness: z.strictObject({ probability, factor: range }),
+  contrast: z.strictObject({ probability, factor: range }),
+  lowResolution: z.strictObject({ probability, channelProbability: probability, zoom: range }),
+  gammaInverted: z.strictObject({ probability, gamma: range }),
+  gamma: z.strictObject({ probability, gamma: range }),
+  mirror: perAxis(probability),
+}) satisfies z.ZodType<AugmentationSettings>;
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
@@ -50,7 +41,7 @@ export const trainSettings = z
     format: z.literal('unetrpp-training'),
     version: z.literal(1),
     dataset: z.strictObject({ name: z.string().min(1), path: z.string(), sha256 }),
-    /** Number of the split, or `all`: every case is trained on and none is left for validation. */
+    /** Number of the split, or `all`: every case is trained on, and validated on. */
     fold: z.union([z.int().nonnegative(), z.literal('all')]),
     /** Counts for the weights at the beginning, patches, augmentation and dropout. */
     seed: z.int().nonnegative(),
@@ -65,16 +56,19 @@ export const trainSettings = z
     batchesPerEpoch: count.max(1_000_000),
     /** Seconds that the run may take; null: no limit. */
     timeLimit: z.number().positive().nullable(),
-    optimizer: optimizerSchema,
-    schedule: scheduleSchema,
-    loss: lossSchema,
+    optimizer: optimizerSettings,
+    schedule: scheduleSettings,
+    loss: lossSettings,
     /** Largest norm of a gradient, to which longer ones are cut; null: as they are. */
     clipNorm: z.number().positive().nullable(),
     /** Decay of the moving average of weights, which the bundle then gets; null: the last weights. */
-    average: below1.nullable(),
+    average: z.number().min(0).lt(1).nullable(),
     /** Dropout, as the network's settings say. */
     dropout: z.boolean(),
-    augmentation: z.boolean(),
+    /** null: none. */
+    augmentation: augmentationSchema.nullable(),
+    /** Share of a batch's samples that lie around the foreground. */
+    foregroundShare: probability,
     /** Validation cases that are predicted at the end of an epoch, always the same; all of them at the end of the run. */
     validationCases: z.int().nonnegative(),
   })
@@ -84,9 +78,6 @@ export const trainSettings = z
   });
 
 export type TrainSettings = z.infer<typeof trainSettings>;
-
-/** A part of a record, at any depth. */
-export type Part<T> = { readonly [K in keyof T]?: T[K] extends readonly unknown[] ? T[K] : Part<T[K]> | null };
 
 /**
  * Lays parts over complete settings, later ones over earlier ones: records key by key, anything else whole. A record of

@@ -14,6 +14,8 @@ export const weightsFile = 'weights.safetensors';
 
 const json = z.record(z.string(), z.json());
 
+const sha256Text = z.string().regex(/^[0-9a-f]{64}$/);
+
 const manifestSchema = z.strictObject({
   format: z.literal('unetrpp-model'),
   version: z.literal(1),
@@ -28,7 +30,7 @@ const manifestSchema = z.strictObject({
     file: z.literal(weightsFile),
     dtype: z.enum(['float32', 'float16']),
     bytes: z.int().positive(),
-    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    sha256: sha256Text,
   }),
   /** Where the weights come from: the file and its hash, who trained them on what, the license. */
   provenance: z.strictObject({
@@ -38,6 +40,29 @@ const manifestSchema = z.strictObject({
     data: z.string().optional(),
     license: z.string().optional(),
     attribution: z.string().optional(),
+    /** Of weights that were trained here: what on, by the hash of its content, and how many cases it has in all. */
+    dataset: z.strictObject({ name: z.string(), sha256: sha256Text, cases: z.int().positive() }).optional(),
+    /** Which of them were trained on, and which were held back. */
+    split: z
+      .strictObject({
+        fold: z.union([z.int().nonnegative(), z.literal('all')]),
+        training: z.int().nonnegative(),
+        validation: z.int().nonnegative(),
+      })
+      .optional(),
+    seed: z.int().nonnegative().optional(),
+    /** The settings of the training, but for network and plan, which stand above. */
+    recipe: json.optional(),
+    /** Of this package. */
+    version: z.string().optional(),
+    /** Dice of the validation cases, on the scans' own grids: means by label, and their mean. null: nobody has the label. */
+    scores: z
+      .strictObject({
+        cases: z.int().positive(),
+        dice: z.record(z.string(), z.number().nullable()),
+        mean: z.number().nullable(),
+      })
+      .optional(),
   }),
 });
 

@@ -1,0 +1,219 @@
+/**
+ * `unetrpp train`: a data set with labels to a model bundle. The same command on the folder of a run that was stopped, in
+ * whatever way, goes on with it.
+ */
+
+import type { DeviceName } from '../engine/engine.ts';
+import { InputError } from '../errors.ts';
+import { showDuration } from '../predict/index.ts';
+import type { RunStart } from '../train/run.node.ts';
+import type { RunProgress, RunRecord } from '../train/run.ts';
+import { readBytes } from '../volume/files.node.ts';
+import { showBytes } from './machine.node.ts';
+import {
+  parseBytes,
+  parseCount,
+  parseDevice,
+  parseFold,
+  parseNatural,
+  parsePatch,
+  parsePositive,
+  parseSeconds,
+} from './options.ts';
+import { statusLine } from './progress.ts';
+import { example, printJson, type Register, type Terminal } from './terminal.ts';
+
+interface Options {
+  readonly dataset: string;
+  readonly fold: number | 'all';
+  readonly output: string;
+  readonly config?: string;
+  readonly epochs?: number;
+  readonly batchesPerEpoch?: number;
+  readonly batchSize?: number;
+  readonly patch?: readonly number[];
+  readonly lr?: number;
+  readonly seed?: number;
+  readonly device?: DeviceName;
+  readonly threads?: number;
+  readonly workers?: number;
+  readonly timeLimit?: number;
+  readonly from?: string;
+  readonly maxMemory?: number;
+  readonly json?: boolean;
+}
+
+/** Settings that options give: a part of `config.json`. */
+function partOf({ epochs, batchesPerEpoch, batchSize, lr, seed, timeLimit }: Options): Record<string, unknown> {
+  if (epochs !== undefined && timeLimit !== undefined) {
+    throw new InputError('--time-limit decides the number of epochs; give it or --epochs, not both.');
+  }
+  return {
+    ...(epochs !== undefined && { epochs, timeLimit: null }),
+    ...(timeLimit !== undefined && { epochs: null, timeLimit }),
+    ...(batchesPerEpoch !== undefined && { batchesPerEpoch }),
+    ...(batchSize !== undefined && { batch: batchSize }),
+    ...(lr !== undefined && { schedule: { rate: lr } }),
+    ...(seed !== undefined && { seed }),
+  };
+}
+
+async function readPart(path: string): Promise<unknown> {
+  const text = new TextDecoder().decode(await readBytes(path));
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new InputError(`${path} is no JSON text (${(cause as Error).message}); correct it.`, { cause });
+  }
+}
+
+const percent = (value: number) => (Number.isNaN(value) || value === null ? '-' : value.toFixed(3));
+
+function showEpoch(record: RunRecord, epochs: number | null): string {
+  if (record.kind === 'event') return `${record.text}\n`;
+  const scores = Object.entries(record.dice ?? {}).map(([name, value]) => `${name} ${percent(value)}`);
+  const parts = [
+    `epoch ${record.epoch}${epochs === null ? '' : ` of ${epochs}`}`,
+    `loss ${record.loss.toFixed(4)}`,
+    ...(scores.length > 0 ? [`Dice ${scores.join(', ')}`] : []),
+    `rate ${record.learningRate.toPrecision(3)}`,
+    `${record.examplesPerSecond.toFixed(1)} examples/s`,
+    ...(record.waitingShare >= 0.03 ? [`waits for data ${Math.round(100 * record.waitingShare)} %`] : []),
+    showBytes(record.memoryBytes),
+    showDuration(record.seconds),
+  ];
+  return `${parts.join(' | ')}\n`;
+}
+
+function showProgress({
+  epoch,
+  epochs,
+  stage,
+  loss,
+  learningRate,
+  examplesPerSecond,
+  secondsLeft,
+  memoryBytes,
+}: RunProgress) {
+  const parts = [
+    `epoch ${epoch}${epochs === null ? '' : ` of ${epochs}`}`,
+    stage === 'validating' ? 'validating' : `loss ${loss.toFixed(4)}`,
+    `rate ${learningRate.toPrecision(3)}`,
+    ...(examplesPerSecond > 0 ? [`${examplesPerSecond.toFixed(1)} examples/s`] : []),
+    showBytes(memoryBytes),
+    ...(secondsLeft === undefined ? [] : [`about ${showDuration(secondsLeft)} left`]),
+  ];
+  return parts.join(' | ');
+}
+
+function showStart({ settings, trainingCases, validationCases, step, memoryBytes }: RunStart): string {
+  const { network, batch, epochs, batchesPerEpoch } = settings;
+  const until = epochs === null ? 'as many epochs as the time limit leaves' : `${epochs} epochs`;
+  return (
+    `${step > 0 ? `Going on from step ${step}. ` : ''}${trainingCases} training and ${validationCases} validation cases; ` +
+    `patch ${network.patch.join('x')}, batch ${batch}, ${until} of ${batchesPerEpoch} batches; ` +
+    `about ${showBytes(memoryBytes)} of memory.\n`
+  );
+}
+
+export const registerTrain: Register = (program, terminal) => {
+  const command = program
+    .command('train')
+    .description(
+      'Train a UNETR++ on a data set in nnU-Net layout. The same command goes on with a run that was stopped.',
+    )
+    .requiredOption('-d, --dataset <folder>', 'data set: dataset.json, imagesTr, labelsTr')
+    .requiredOption('-f, --fold <number>', 'fold of its splits, from 0; or all: every case', parseFold)
+    .requiredOption('-o, --output <folder>', 'folder of the run: settings, log, checkpoints, the bundle')
+    .option('--config <file>', 'JSON with settings that differ from the defaults, in the form of config.json')
+    .option('--epochs <count>', 'epochs (default: 100); may be raised for a run that has ended', parseCount)
+    .option('--batches-per-epoch <count>', 'batches of an epoch (default: 100)', parseCount)
+    .option('--batch-size <count>', 'patches of a batch (default: 2)', parseCount)
+    .option('--patch <size>', 'input size of the network, such as 64x128x128 (default: fits the scans)', parsePatch)
+    .option('--lr <rate>', 'learning rate at its highest (default: 0.01)', parsePositive)
+    .option('--seed <number>', 'for weights, patches, augmentation, dropout (default: 1)', parseNatural)
+    .option('--device <name>', 'cpu, cuda or webgpu (default: cuda where it is installed, else cpu)', parseDevice)
+    .option('--threads <count>', 'threads of the network (default: all cores)', parseCount)
+    .option('--workers <count>', 'threads that prepare batches (default: all cores but one, at most 4)', parseNatural)
+    .option('--time-limit <duration>', 'such as 60m: as many epochs as fit, in place of --epochs', parseSeconds)
+    .option('--from <bundle>', 'begin with the weights of this model bundle')
+    .option('--max-memory <size>', 'refuse to begin where more is needed, such as 4GB', parseBytes)
+    .option('--json', 'print the result as JSON')
+    .action((options: Options) => trainCommand(options, terminal));
+  example(
+    command,
+    'unetrpp train -d Dataset004_Hippocampus -f 0 -o run --time-limit 60m',
+    'unetrpp train -d Dataset004_Hippocampus -f 0 -o run --epochs 200 --config recipe.json',
+    'unetrpp train -d MY_SCANS -f all -o run --from models/hippocampus --lr 0.001',
+  );
+};
+
+async function trainCommand(options: Options, terminal: Terminal): Promise<void> {
+  const { dataset, fold, output: run, config, patch, device, threads, workers, from, maxMemory } = options;
+  const parts = [...(config === undefined ? [] : [await readPart(config)]), partOf(options)];
+  // Loaded when they are needed: the runtime's library is large, and help should come at once.
+  const { nodeEngine } = await import('../engine/node.ts');
+  const { trainInFolder } = await import('../train/run.node.ts');
+  const line = statusLine(terminal);
+  const notices: string[] = [];
+  let epochs: number | null = null;
+  let last: RunProgress | undefined;
+  try {
+    const trained = await trainInFolder(
+      nodeEngine,
+      {
+        dataset,
+        fold,
+        run,
+        parts,
+        partsName: config ?? 'The options',
+        patch,
+        from,
+        device,
+        threads,
+        workers,
+        maxMemory,
+      },
+      {
+        onNotice: (text) => {
+          notices.push(text);
+          line.print(`note: ${text}\n`);
+        },
+        onCase: (done, total) => line.show(`preparing case ${done} of ${total}`, done / total),
+        onStart: (start) => {
+          ({ epochs } = start.settings);
+          line.print(showStart(start));
+        },
+        onProgress: (progress) => {
+          last = progress;
+          ({ epochs } = progress);
+          line.show(showProgress(progress), progress.steps === null ? 0 : progress.step / progress.steps);
+        },
+        onRecord: (record) => line.print(showEpoch(record, epochs)),
+        signal: terminal.signal,
+      },
+    );
+    line.end();
+    const { scores } = trained;
+    if (options.json) {
+      printJson(terminal, { run, ...trained, notices });
+      return;
+    }
+    terminal.out(
+      `${trained.bundle}: ${trained.epochs} epochs, ${trained.steps} steps, ${showDuration(trained.seconds)}\n`,
+    );
+    if (scores) {
+      for (const [name, value] of Object.entries(scores.dice))
+        terminal.out(`  ${name.padEnd(28)} Dice ${percent(value)}\n`);
+      terminal.out(`  ${'mean'.padEnd(28)} Dice ${percent(scores.mean)}  (${trained.cases.length} validation cases)\n`);
+    }
+  } catch (error) {
+    line.end();
+    if (terminal.signal.aborted && last) {
+      terminal.err(`Stopped after step ${last.step}, with a checkpoint; the same command goes on from there.\n`);
+    }
+    throw error;
+  } finally {
+    line.end();
+  }
+}

@@ -1,0 +1,419 @@
+/**
+ * A run in Node: a data set's folder in, the folder of a run out. Puts the pieces together that the run is made of (run.ts),
+ * and checks before the first step all that can be known before it.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type CaseFiles, type Dataset, datasetHash, openDataset } from '../dataset/folder.node.ts';
+import { splitOf } from '../dataset/split.ts';
+import type { DeviceName, Engine } from '../engine/engine.ts';
+import { InputError, ResourceError } from '../errors.ts';
+import { unetrpp } from '../nets/index.ts';
+import type { Model } from '../predict/index.ts';
+import { openModel } from '../predict/model.node.ts';
+import { type Shape, showShape, type Tensor } from '../tensor.ts';
+import { initialize, type Manifest, manifestFile, packBundle, weightsFile } from '../weights/index.ts';
+import { prepareOutputFolder, writeTogether, writeWhole } from '../wholeFiles.node.ts';
+import type { BatchSettings, TrainingCase } from './batches.ts';
+import { checkSupported, checkTrainingSet, loadCases, readCase } from './cases.node.ts';
+import { defaultSettings, surveyCase } from './defaults.ts';
+import { fineTuningWeights } from './fineTuning.ts';
+import { openLoader } from './loader.node.ts';
+import { type RunProgress, type RunRecord, type Scores, train } from './run.ts';
+import { openRunFolder, readConfig } from './runFolder.node.ts';
+import { learningRate } from './schedules.ts';
+import { completeSettings, type TrainSettings } from './settings.ts';
+import { createTrainer, stepProgram, type TrainerSettings } from './trainer.ts';
+import { type CaseScores, summarize, type ValidationCase, validate } from './validate.ts';
+
+export interface RunRequest {
+  /** Folder of the data set. */
+  readonly dataset: string;
+  readonly fold: TrainSettings['fold'];
+  /** Folder of the run: a new one, or one to go on with. */
+  readonly run: string;
+  /** Parts of settings, each laid over the one before, with the name by which messages call the lot. */
+  readonly parts?: readonly unknown[];
+  readonly partsName?: string;
+  readonly patch?: Shape;
+  /** Folder of a bundle to begin from. */
+  readonly from?: string;
+  readonly device?: DeviceName;
+  readonly threads?: number;
+  /** Threads that prepare batches. */
+  readonly workers?: number;
+  /** Bytes that the training may take. */
+  readonly maxMemory?: number;
+}
+
+export interface RunListeners {
+  /** What was assumed, changed or found damaged: whole sentences. */
+  readonly onNotice?: (text: string) => void;
+  /** Cases that are read and prepared before the first step. */
+  readonly onCase?: (done: number, total: number) => void;
+  /** Everything is checked; the first step comes. */
+  readonly onStart?: (start: RunStart) => void;
+  readonly onProgress?: (progress: RunProgress) => void;
+  readonly onRecord?: (record: RunRecord) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface RunStart {
+  readonly settings: TrainSettings;
+  readonly trainingCases: number;
+  readonly validationCases: number;
+  /** Of the checkpoint that the run goes on from; 0 where it begins. */
+  readonly step: number;
+  /** Peak bytes of the process, estimated. */
+  readonly memoryBytes: number;
+}
+
+export interface Trained {
+  readonly settings: TrainSettings;
+  readonly bundle: string;
+  readonly epochs: number;
+  readonly steps: number;
+  readonly seconds: number;
+  /** Of all validation cases. */
+  readonly scores: Scores | undefined;
+  readonly cases: readonly CaseScores[];
+}
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+/**
+ * Begins a run, or goes on with it, and trains to its end.
+ * @throws InputError for anything wrong with data set, settings or folder, before the first step where it can be known
+ *   then; ResourceError where memory or disk do not do
+ */
+export async function trainInFolder(
+  engine: Engine,
+  request: RunRequest,
+  listeners: RunListeners = {},
+): Promise<Trained> {
+  const { onNotice = () => undefined, onCase, signal } = listeners;
+  const dataset = await openDataset(request.dataset);
+  const { description } = dataset;
+  checkSupported(description);
+  const split = splitOf(
+    dataset.cases.map(({ name }) => name),
+    dataset.splits,
+    request.fold,
+  );
+  const filesOf = (names: readonly string[]) => {
+    const wanted = new Set(names);
+    return dataset.cases.filter(({ name }) => wanted.has(name));
+  };
+  const [trainingFiles, validationFiles] = [filesOf(split.train), filesOf(split.validation)];
+  const bundle = request.from === undefined ? undefined : await openModel(request.from);
+  const settings = await settingsOf(request, dataset, trainingFiles, bundle, onNotice);
+  checkAgainst(settings, dataset);
+
+  const trainer: TrainerSettings = settings;
+  const memoryBytes = engine.memoryEstimate(stepProgram(settings.network, trainer), request);
+  if (request.maxMemory !== undefined && memoryBytes > request.maxMemory) {
+    const megabytes = (bytes: number) => `${Math.round(bytes / 1e6)} MB`;
+    throw new ResourceError(
+      `A step of this network needs about ${megabytes(memoryBytes)} of memory, more than the ${megabytes(request.maxMemory)} ` +
+        'of --max-memory; give a smaller --batch-size or --patch.',
+    );
+  }
+
+  const abandonFolder = await prepareOutputFolder(request.run);
+  try {
+    const loaded = await loadCases(trainingFiles, description, settings.plan, { onCase, signal });
+    for (const notice of new Set(loaded.notices)) onNotice(notice);
+    for (const notice of checkTrainingSet(loaded.cases, description, settings.plan.patch)) onNotice(notice);
+    if (request.fold !== 'all') {
+      for (const files of validationFiles) {
+        signal?.throwIfAborted();
+        await readCase(files, description);
+      }
+    }
+    return await runChecked(engine, request, listeners, {
+      settings,
+      dataset,
+      cases: loaded.cases,
+      validationFiles,
+      bundle,
+      memoryBytes,
+    });
+  } finally {
+    await abandonFolder();
+  }
+}
+
+/** Those of the folder, where a run was begun there, or the defaults of the data set; with the request's parts over them. */
+async function settingsOf(
+  request: RunRequest,
+  dataset: Dataset,
+  trainingFiles: readonly CaseFiles[],
+  bundle: Model | undefined,
+  onNotice: (text: string) => void,
+): Promise<TrainSettings> {
+  const { run, fold, parts = [], partsName = 'the settings' } = request;
+  const { description, folder } = dataset;
+  const begun = readConfig(run);
+  const identity = { name: description.name, path: folder, sha256: await datasetHash(dataset) };
+  const from = bundle && { name: bundle.name, sha256: bundle.manifest.weights.sha256 };
+
+  if (begun) {
+    if (begun.dataset.sha256 !== identity.sha256) {
+      throw new InputError(
+        `The data set ${folder} is not the one that the run in ${run} was begun with: files, labels or channels have changed ` +
+          'since; restore it, or begin a new run in another folder.',
+      );
+    }
+    const patch = request.patch && { network: { patch: request.patch }, plan: { patch: request.patch } };
+    const own = { dataset: { ...identity, name: begun.dataset.name }, fold, ...(from && { from }) };
+    return goneOn(begun, completeSettings(begun, [...parts, patch, own], partsName));
+  }
+
+  const surveys = [];
+  for (const [index, files] of trainingFiles.entries()) {
+    const { image, labels } = await readCase(files, description);
+    surveys.push(surveyCase(image, labels, index));
+  }
+  const { settings, notices } = defaultSettings({
+    dataset: identity,
+    fold,
+    channels: description.channels,
+    labels: description.labels.map(({ name }) => name),
+    surveys,
+    patch: request.patch ?? patchIn(parts) ?? bundle?.settings.patch,
+  });
+  for (const notice of notices) onNotice(notice);
+  return completeSettings(bundle ? likeBundle(settings, bundle) : settings, parts, partsName);
+}
+
+/** A patch that a part names decides about the defaults too. */
+function patchIn(parts: readonly unknown[]): number[] | undefined {
+  for (const part of parts.toReversed()) {
+    const { network, plan } = (part ?? {}) as { network?: { patch?: unknown }; plan?: { patch?: unknown } };
+    const patch = network?.patch ?? plan?.patch;
+    if (Array.isArray(patch) && patch.length === 3 && patch.every((each) => Number.isInteger(each) && each > 0)) {
+      return patch;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Epochs that a time limit has decided stay as they are, unless another limit is given; epochs that are given end the
+ * limit.
+ */
+function goneOn(begun: TrainSettings, settings: TrainSettings): TrainSettings {
+  if (settings.epochs === null && settings.timeLimit === begun.timeLimit) return { ...settings, epochs: begun.epochs };
+  return settings;
+}
+
+/** The network of a bundle, for this data set; and its plan, where the channels are as many. */
+function likeBundle(settings: TrainSettings, { settings: network, plan, name, manifest }: Model): TrainSettings {
+  const { patch, classes, inputChannels } = settings.network;
+  return {
+    ...settings,
+    from: { name, sha256: manifest.weights.sha256 },
+    network: structuredClone({ ...network, patch, classes, inputChannels }) as TrainSettings['network'],
+    plan: plan.channels.length === inputChannels ? { ...plan, patch: settings.plan.patch } : settings.plan,
+  };
+}
+
+/** @throws InputError where the settings are for another data set */
+function checkAgainst({ network, plan }: TrainSettings, { description }: Dataset): void {
+  const { channels, labels, name } = description;
+  const wrong = (what: string, given: number, wanted: number, which: readonly string[]) =>
+    new InputError(
+      `The settings say ${given} ${what}, and ${name} has ${wanted} (${which.join(', ')}); correct --config, or leave it out there.`,
+    );
+  if (network.inputChannels !== channels.length) {
+    throw wrong('channels', network.inputChannels, channels.length, channels);
+  }
+  if (network.classes !== labels.length) {
+    throw wrong(
+      'classes',
+      network.classes,
+      labels.length,
+      labels.map((label) => label.name),
+    );
+  }
+  if (plan.regions) {
+    throw new InputError('The plan has regions, which training does not support; remove them from --config.');
+  }
+}
+
+interface Checked {
+  readonly settings: TrainSettings;
+  readonly dataset: Dataset;
+  readonly cases: readonly TrainingCase[];
+  readonly validationFiles: readonly CaseFiles[];
+  readonly bundle: Model | undefined;
+  readonly memoryBytes: number;
+}
+
+async function runChecked(
+  engine: Engine,
+  request: RunRequest,
+  listeners: RunListeners,
+  { settings, dataset, cases, validationFiles, bundle, memoryBytes }: Checked,
+): Promise<Trained> {
+  const { onNotice = () => undefined, signal } = listeners;
+  const { device, threads } = request;
+  const folder = await openRunFolder(request.run, settings);
+  for (const notice of folder.notices) onNotice(notice);
+  const initial = folder.checkpoint?.state ?? firstWeights(settings, bundle, onNotice);
+  const trainer = await createTrainer(engine, settings.network, settings, { initial, device, threads });
+  const position = folder.checkpoint?.position;
+  const batches = openLoader(cases, batchSettings(settings), { workers: request.workers, from: position?.step });
+  const validationCases = validationFiles.map(
+    (files): ValidationCase => ({ name: files.name, read: () => readCase(files, dataset.description) }),
+  );
+  const manifest = manifestOf(settings, dataset);
+  const split = { training: cases.length, validation: validationFiles.length };
+  let scored: CaseScores[] = [];
+  const validateCases = async (count: number, aborted?: AbortSignal) => {
+    const packed = { ...manifest, format: 'unetrpp-model', version: 1, weights: noWeights } as const;
+    const model: Model = {
+      name: manifest.name,
+      manifest: packed,
+      settings: settings.network,
+      plan: settings.plan,
+      labels: new Map(manifest.labels.map(({ value, name }) => [value, name])),
+      weights: trainer.weights(),
+    };
+    scored = await validate(engine, model, validationCases.slice(0, count), { device, threads, signal: aborted });
+    return summarize(scored);
+  };
+
+  try {
+    listeners.onStart?.({
+      settings,
+      trainingCases: cases.length,
+      validationCases: validationFiles.length,
+      step: position?.step ?? 0,
+      memoryBytes,
+    });
+    const begins = position ? `The run goes on from step ${position.step}.` : `The run begins: unetrpp ${version}.`;
+    await folder.record({ kind: 'event', step: position?.step ?? 0, text: begins });
+    const result = await train(
+      settings,
+      {
+        step: (batch, index, rate) => trainer.step(batch, index, rate),
+        nextBatch: () => batches.next(),
+        learningRate: (step, totalSteps) =>
+          learningRate(settings.schedule, { step, totalSteps, stepsPerEpoch: settings.batchesPerEpoch }),
+        validation: { cases: validationCases.length, validate: validateCases },
+        save: (at, best) => folder.save(trainer.state, at, best),
+        record: folder.record,
+        changed: folder.changed,
+        now: () => performance.now(),
+        memory: () => process.memoryUsage.rss(),
+      },
+      { from: position, onProgress: listeners.onProgress, onRecord: listeners.onRecord, signal },
+    );
+    const { scores } = result;
+    const trained = {
+      ...manifest,
+      provenance: { ...manifest.provenance, ...provenanceOf(result.settings, dataset, split, scores, scored) },
+    };
+    const path = await writeBundle(request.run, trained, trainer.weights(), scored);
+    return {
+      settings: result.settings,
+      bundle: path,
+      epochs: result.position.epoch,
+      steps: result.position.step,
+      seconds: result.position.seconds,
+      scores,
+      cases: scored,
+    };
+  } finally {
+    await batches.close();
+    await trainer.dispose();
+  }
+}
+
+function firstWeights(
+  settings: TrainSettings,
+  bundle: Model | undefined,
+  onNotice: (text: string) => void,
+): ReadonlyMap<string, Tensor<'float32'>> {
+  if (bundle) {
+    const { weights, notices } = fineTuningWeights(bundle, settings.network, settings.seed);
+    for (const notice of notices) onNotice(notice);
+    return weights;
+  }
+  if (settings.from) {
+    throw new InputError(
+      `The run was begun from the bundle ${settings.from.name} and has no checkpoint yet; give --from again.`,
+    );
+  }
+  return initialize(unetrpp(settings.network), settings.seed);
+}
+
+function batchSettings({ plan, batch, seed, augmentation, foregroundShare }: TrainSettings): BatchSettings {
+  const zeroOutside = plan.channels.some(({ useMask }) => useMask);
+  return { patch: plan.patch, batch, seed, augmentation: augmentation ?? undefined, zeroOutside, foregroundShare };
+}
+
+type Unpacked = Omit<Manifest, 'format' | 'version' | 'weights'>;
+
+/** What a model that is not written has in place of a description of its weights. */
+const noWeights: Manifest['weights'] = { file: weightsFile, dtype: 'float32', bytes: 1, sha256: '0'.repeat(64) };
+
+function manifestOf({ network, plan, fold }: TrainSettings, { description, cases }: Dataset): Unpacked {
+  const names = description.labels.slice(1).map(({ name }) => name);
+  return {
+    name: description.name.toLowerCase(),
+    description: `UNETR++ (patch ${showShape(network.patch)}) for ${names.join(', ')}, trained on ${cases.length} cases of ${description.name}, fold ${fold}.`,
+    network: { name: 'unetrpp', settings: network },
+    labels: description.labels.map(({ name, values }) => ({ value: values[0], name })),
+    plan,
+    provenance: { source: `trained on ${description.name}`, madeBy: `unetrpp ${version}` },
+  };
+}
+
+/** Numbers that JSON has. */
+const orNull = (value: number) => (Number.isFinite(value) ? value : null);
+
+function provenanceOf(
+  settings: TrainSettings,
+  { description, cases }: Dataset,
+  split: { readonly training: number; readonly validation: number },
+  scores: Scores | undefined,
+  scored: readonly CaseScores[],
+): Partial<Manifest['provenance']> {
+  const { network: _network, plan: _plan, format: _format, dataset: _dataset, ...recipe } = settings;
+  return {
+    version,
+    dataset: { name: description.name, sha256: settings.dataset.sha256, cases: cases.length },
+    split: { fold: settings.fold, ...split },
+    seed: settings.seed,
+    recipe: JSON.parse(JSON.stringify(recipe)),
+    ...(scores && {
+      scores: {
+        cases: scored.length,
+        dice: Object.fromEntries(Object.entries(scores.dice).map(([name, value]) => [name, orNull(value)])),
+        mean: orNull(scores.mean),
+      },
+    }),
+  };
+}
+
+/** @returns its folder */
+async function writeBundle(
+  run: string,
+  manifest: Unpacked,
+  weights: ReadonlyMap<string, Tensor<'float32'>>,
+  scored: readonly CaseScores[],
+): Promise<string> {
+  const folder = join(run, 'bundle');
+  const packed = await packBundle(manifest, weights, 'float32');
+  await prepareOutputFolder(folder);
+  await writeWhole(join(run, 'validation.json'), `${JSON.stringify({ cases: scored }, null, 2)}\n`);
+  await writeTogether([
+    { path: join(folder, weightsFile), content: packed.weights },
+    { path: join(folder, manifestFile), content: packed.manifest },
+  ]);
+  return folder;
+}
