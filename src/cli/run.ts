@@ -12,6 +12,7 @@ import { registerDemo } from './demo.ts';
 import { registerExport } from './export.ts';
 import { registerImport } from './import.ts';
 import { registerInfo } from './info.ts';
+import { registerPhantom } from './phantom.ts';
 import { registerPredict } from './predict.ts';
 import { CheckFailed, type Register, type Terminal } from './terminal.ts';
 import { registerTrain } from './train.ts';
@@ -26,6 +27,7 @@ const allCommands: readonly Register[] = [
   registerImport,
   registerExport,
   registerVerify,
+  registerPhantom,
 ];
 
 /** The version in package.json, which lies two folders up from here both in the source and in the built package. */
