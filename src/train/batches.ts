@@ -4,6 +4,7 @@
  * that was broken off goes on with the batches that it would have had.
  */
 import {
+  type Augmentation,
   type AugmentationSettings,
   augment,
   cutPatch,
@@ -104,11 +105,14 @@ function drawPatch(
   const place = { shape: whole.shape, loaded, patch: shape };
   const corner = foreground ? drawForegroundCorner(stream, place, locations) : drawCorner(stream, place);
   const augmentation = settings ? drawAugmentation(stream, settings, whole.channels) : unchanged;
-  return augment(cutPatch(whole, corner, loaded), shape, augmentation, { zeroOutside });
+  // Without a turn only the middle is looked at: of the loaded patch no more is cut out.
+  const cut = augmentation.spatial ? loaded : shape;
+  const [z, y, x] = corner.map((at, axis) => at + Math.floor((loaded[axis] - cut[axis]) / 2));
+  return augment(cutPatch(whole, [z, y, x], cut), shape, augmentation, { zeroOutside });
 }
 
 /** What is done to a sample without augmentation: labels below 0 become background. */
-const unchanged = { mirror: [false, false, false], inPlane: false } as const;
+const unchanged: Augmentation = { mirror: [false, false, false], inPlane: false };
 
 /** Gives batches in the order of their numbers. */
 export interface BatchSource {

@@ -206,3 +206,76 @@ describe.skipIf(!hasShared)('batchgenerators reference values', () => {
     }
   });
 });
+
+describe('voxels that are too far away to count', () => {
+  /** A cube of 48 voxels a side with these values. */
+  const cube = (value: (z: number, y: number, x: number) => number): Patch<Float64Array> => {
+    const image = Float64Array.from({ length: 48 ** 3 }, (_, i) =>
+      value(Math.floor(i / 2304), Math.floor(i / 48) % 48, i % 48),
+    );
+    return { shape: [48, 48, 48], channels: 1, image, labels: new Int16Array(48 ** 3) };
+  };
+  const transform = { angles: [0.3, -0.2, 0.1], scale: [0.9, 0.9, 0.9] } as const;
+
+  test('are left out where little of the patch is read: a ramp stays a ramp', () => {
+    const { image } = transformPatch(
+      cube((z, y, x) => 3 * z - 2 * y + x),
+      [5, 6, 7],
+      transform,
+    );
+    // Linear weights give a ramp's value at any point.
+    const linear = transformPatch(
+      cube((z, y, x) => 3 * z - 2 * y + x),
+      [5, 6, 7],
+      transform,
+      {
+        imageOrder: 1,
+        labelOrder: 1,
+      },
+    );
+    image.forEach((value, i) => {
+      expect(Math.abs(value - linear.image[i])).toBeLessThan(1e-6);
+    });
+  });
+
+  test('are left out where the patch is 0: a spot stays what it is among other voxels', () => {
+    const spot = (z: number, y: number, x: number) => (z < 6 && y > 40 && x < 5 ? 1 + x - 2 * y + z * z : 0);
+    const all = transformPatch(
+      cube((...at) => spot(...at) + 100),
+      [48, 48, 48],
+      transform,
+    );
+    const hundred = transformPatch(
+      cube(() => 100),
+      [48, 48, 48],
+      transform,
+    );
+    const { image } = transformPatch(cube(spot), [48, 48, 48], transform);
+    const largest = image.reduce(
+      (most, value, i) => Math.max(most, Math.abs(value - (all.image[i] - hundred.image[i]))),
+      0,
+    );
+    // Of values up to 100.
+    expect(largest).toBeLessThan(1e-4);
+    expect(Math.max(...image)).toBeLessThan(100);
+    expect(Math.min(...image)).toBeLessThan(-10);
+  });
+
+  test('are all of them where nothing is there, or nothing is seen', () => {
+    expect(
+      transformPatch(
+        cube(() => 0),
+        [4, 4, 4],
+        transform,
+      ).image,
+    ).toEqual(new Float64Array(64));
+    const away = { ...transform, center: [200, 200, 200] } as const;
+    expect(
+      transformPatch(
+        cube(() => 1),
+        [4, 4, 4],
+        away,
+      ).image,
+    ).toEqual(new Float64Array(64));
+  });
+});
