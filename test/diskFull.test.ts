@@ -19,7 +19,13 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { fill } from '../src/cli/verify/fill.ts';
+import { ResourceError } from '../src/errors.ts';
+import { lastCheckpoint } from '../src/train/checkpoint.node.ts';
+import { beginning } from '../src/train/run.ts';
+import { openRunFolder } from '../src/train/runFolder.node.ts';
 import { tinyCheckpoint, writeScan, writeTinyBundle } from './bundle.ts';
+import { drawnSettings } from './drawnRun.ts';
 import { shell } from './shell.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'unetrpp-full-'));
@@ -156,5 +162,43 @@ describe.skipIf(!mounted).each(cases)('$name on a full disk', ({ argv, written }
     expect(again.code, again.err).toBe(0);
     expect(written.map((name) => contentOf(join(disk, name)))).toEqual(wanted);
     expect(everything().filter((name) => name.includes('.tmp'))).toEqual([]);
+  });
+});
+
+describe.skipIf(!mounted)('a run of training on a full disk', () => {
+  const run = join(disk, 'run');
+  const position = (step: number) => ({ ...beginning, step });
+  const state = new Map([['w', { dtype: 'float32' as const, shape: [50_000], data: fill('w', 50_000, -1, 1) }]]);
+
+  it('keeps the checkpoints that it has, says so, and goes on when there is room', async () => {
+    const folder = await openRunFolder(run, drawnSettings);
+    await folder.save(state, position(5), true);
+    await folder.save(state, position(10), false);
+    // Room for nothing, and for a half.
+    for (const room of [0, 100_000]) {
+      leave(room);
+      const refused = folder.save(state, position(15), false);
+      await expect(refused).rejects.toThrow(ResourceError);
+      await expect(refused).rejects.toThrow(
+        /^The checkpoint of step 15 was not written \(the checkpoint before it is whole\): cannot write .*no room for its/,
+      );
+      await expect(refused).rejects.toThrow(/then run the same command again, and it goes on from there\.$/);
+      expect(everything().filter((name) => /tmp|next/.test(name))).toEqual([]);
+      const { checkpoint } = await lastCheckpoint(run, drawnSettings);
+      expect(checkpoint).toEqual({ state, position: position(10) });
+    }
+    rmSync(filler);
+    await folder.save(state, position(15), false);
+    expect((await openRunFolder(run, drawnSettings)).checkpoint?.position.step).toBe(15);
+  });
+
+  it('says so where the log finds no room, and drops the torn line afterwards', async () => {
+    const folder = await openRunFolder(run, drawnSettings);
+    await folder.save(state, position(5), false);
+    leave(0);
+    const event = { kind: 'event', step: 5, text: 'x'.repeat(10_000) } as const;
+    await expect(folder.record(event)).rejects.toThrow(/^cannot write .*log.jsonl: the disk is full; make room there/);
+    rmSync(filler);
+    expect((await openRunFolder(run, drawnSettings)).records).toEqual([]);
   });
 });

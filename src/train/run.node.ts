@@ -20,7 +20,7 @@ import { defaultSettings, surveyCase } from './defaults.ts';
 import { fineTuningWeights } from './fineTuning.ts';
 import { openLoader } from './loader.node.ts';
 import { type RunProgress, type RunRecord, type Scores, train } from './run.ts';
-import { openRunFolder, readConfig } from './runFolder.node.ts';
+import { checkSameRun, openRunFolder, readConfig } from './runFolder.node.ts';
 import { learningRate } from './schedules.ts';
 import { completeSettings, type TrainSettings } from './settings.ts';
 import { createTrainer, stepProgram, type TrainerSettings } from './trainer.ts';
@@ -168,7 +168,9 @@ async function settingsOf(
     }
     const patch = request.patch && { network: { patch: request.patch }, plan: { patch: request.patch } };
     const own = { dataset: { ...identity, name: begun.dataset.name }, fold, ...(from && { from }) };
-    return goneOn(begun, completeSettings(begun, [...parts, patch, own], partsName));
+    const settings = goneOn(begun, completeSettings(begun, [...parts, patch, own], partsName));
+    checkSameRun(run, begun, settings);
+    return settings;
   }
 
   const surveys = [];

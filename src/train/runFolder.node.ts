@@ -72,6 +72,15 @@ export function keptRecords(text: string, { step, epoch }: Position): RunRecord[
   });
 }
 
+/** @throws InputError naming the first setting in which a run differs from the one that was begun in its folder */
+export function checkSameRun(run: string, begun: TrainSettings, settings: TrainSettings): void {
+  const difference = firstDifference(begun, settings);
+  if (!difference) return;
+  throw new InputError(
+    `${run} holds a run with other settings: ${difference}; give its settings to go on with it, or another folder for a new run.`,
+  );
+}
+
 /**
  * Opens the folder of a run: a new one, or one that is to go on.
  * @param settings complete; where the run was begun, its epochs and time limit may differ, nothing else
@@ -79,14 +88,7 @@ export function keptRecords(text: string, { step, epoch }: Position): RunRecord[
  */
 export async function openRunFolder(run: string, settings: TrainSettings): Promise<RunFolder> {
   const begun = readConfig(run);
-  if (begun) {
-    const difference = firstDifference(begun, settings);
-    if (difference) {
-      throw new InputError(
-        `${run} holds a run with other settings: ${difference}; give its settings to go on with it, or another folder for a new run.`,
-      );
-    }
-  }
+  if (begun) checkSameRun(run, begun, settings);
   await prepareOutputFolder(run);
   const { checkpoint, notices } = await lastCheckpoint(run, settings);
   if (checkpoint && settings.epochs !== null && settings.epochs < checkpoint.position.epoch) {
