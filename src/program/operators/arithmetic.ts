@@ -178,12 +178,21 @@ export const equalOperator = comparison('equal', 'Equal', (x, y) => x === y);
 export const leakyReluOperator: Operator = operator<{ slope: number }>({
   name: 'leakyRelu',
   shape: ([x]) => x.shape,
-  gradient: (dy, { inputs: [x], attributes: { slope } }) => {
-    const above = greater(x, filled(0));
-    return [multiply(dy, add(multiply(above, filled(1 - slope)), filled(slope)))];
-  },
+  gradient: (dy, { output, attributes: { slope } }) => [multiply(dy, leakyReluSlope(output, slope))],
   onnx: (emit, inputs, { attributes }) => emit.node('LeakyRelu', inputs, { alpha: { float: attributes.slope } }),
   reference: ([x], { slope }) => new Float64Array(x.data).map((v) => (v >= 0 ? v : slope * v)),
+  cost: undefined,
+});
+
+/** 1 where x is above 0, else the slope: the derivative of leakyRelu, of its argument and of its result alike. */
+export const leakyReluSlopeOperator: Operator = operator<{ slope: number }>({
+  name: 'leakyReluSlope',
+  shape: ([x]) => x.shape,
+  gradient: { none: 'it is constant but for a jump' },
+  // Two passes; a comparison, a cast, a product and a sum are four.
+  onnx: (emit, [x], { attributes: { slope } }) =>
+    emit.node('Clip', [emit.node('Mul', [x, emit.float32(1e38)]), emit.float32(slope), emit.float32(1)]),
+  reference: ([x], { slope }) => new Float64Array(x.data).map((v) => (v > 0 ? 1 : slope)),
   cost: undefined,
 });
 
@@ -202,6 +211,7 @@ export const logarithm = (x: Value) => apply(logarithmOperator, [x]);
 export const absolute = (x: Value) => apply(absoluteOperator, [x]);
 export const softplus = (x: Value) => apply(softplusOperator, [x]);
 export const power = (x: Value, exponent: number) => apply(powerOperator, [x], { exponent });
+const leakyReluSlope = (x: Value, slope: number) => apply(leakyReluSlopeOperator, [x], { slope });
 export const leakyRelu = (x: Value, slope = 0.01) => apply(leakyReluOperator, [x], { slope });
 
 /** True where a constant holds one number throughout. */

@@ -7,7 +7,7 @@
  * length (n - 1) * stride + kernel - padBegin - padEnd.
  */
 import { elementCount, type Shape, sameShape, showShape, stridesOf } from '../../tensor.ts';
-import { type Operator, operator, type Reference, type TensorType, type Value } from '../operator.ts';
+import { type OnnxEmitter, type Operator, operator, type Reference, type TensorType, type Value } from '../operator.ts';
 import { apply } from '../program.ts';
 import { sum } from './broadcast.ts';
 import { matmul } from './matmul.ts';
@@ -204,49 +204,139 @@ function weightGradient(x: Value, dy: Value, shape: Shape, a: ConvolutionAttribu
   if (isTiling(kernel, a)) {
     return reshape(sum(matmul(flatten(dy), transposeLast(cells(x, kernel))), [0]), shape);
   }
+  const { groups, padsBegin, padsEnd } = a;
+  const [outputs, inputs] = [shape[0] / groups, shape[1]];
+  // Depth-wise kernels, of one channel a group, would be products of single rows.
+  if ([...a.strides, ...a.dilations].every((step) => step === 1) && outputs * inputs > 1) {
+    return convolutionWeightGradient(x, dy, { kernel, padsBegin, padsEnd, groups });
+  }
   const parts: Value[] = [];
-  const [outputs, inputs] = [shape[0] / a.groups, shape[1]];
-  for (let group = 0; group < a.groups; group++) {
-    const xs = a.groups === 1 ? x : slice(x, { 1: [group * inputs, (group + 1) * inputs] });
-    const dys = a.groups === 1 ? dy : slice(dy, { 1: [group * outputs, (group + 1) * outputs] });
-    const whole = [outputs, inputs, ...kernel];
-    parts.push(weightGradientByTaps(xs, dys, whole, a) ?? weightGradientByConvolution(xs, dys, whole, a));
+  for (let group = 0; group < groups; group++) {
+    const xs = groups === 1 ? x : slice(x, { 1: [group * inputs, (group + 1) * inputs] });
+    const dys = groups === 1 ? dy : slice(dy, { 1: [group * outputs, (group + 1) * outputs] });
+    parts.push(weightGradientByConvolution(xs, dys, [outputs, inputs, ...kernel], a));
   }
   return parts.length === 1 ? parts[0] : concatenate(parts, 0);
 }
 
+interface WeightGradientAttributes extends Record<string, number | readonly number[]> {
+  kernel: readonly number[];
+  padsBegin: readonly number[];
+  padsEnd: readonly number[];
+  groups: number;
+}
+
 /**
- * Stride and dilation 1, one group: for each tap a product of dy with x moved by the tap. Both are laid flat on one grid, in
- * which the zeros at the end of a row also stand before the next: to move x is then to begin the cut elsewhere.
+ * The gradient of a convolution of stride 1 for its weight: x [n, c, spatial..], dy [n, o, spatial..] ->
+ * [o, c / groups, kernel..].
  */
-function weightGradientByTaps(x: Value, dy: Value, shape: Shape, a: ConvolutionAttributes): Value | undefined {
-  const [space, results, kernel] = [x.shape.slice(2), dy.shape.slice(2), shape.slice(2)];
-  // Depth-wise kernels, of one channel a group, are the convolution's business: the products would be of single rows.
-  if ([...a.strides, ...a.dilations].some((step) => step !== 1) || shape[0] * shape[1] === 1) return undefined;
-  const lengths = space.map((length, axis) => length + Math.max(a.padsBegin[axis], a.padsEnd[axis]));
-  if (results.some((length, axis) => axis > 0 && length > lengths[axis])) return undefined;
-  const [, ...inner] = lengths;
-  const none = [0, 0];
-  // A plane of zeros more on either side: a tap may begin a few voxels before the first plane, or end after the last.
-  const [before, after] = [a.padsBegin[0] + 1, a.padsEnd[0] + 1];
-  const padded = pad(
-    x,
-    [...none, before, ...inner.map(() => 0)],
-    [...none, after, ...inner.map((length, axis) => length - space[axis + 1])],
+export const convolutionWeightGradientOperator: Operator = operator<WeightGradientAttributes>({
+  name: 'convolutionWeightGradient',
+  shape: ([x, dy], { kernel, padsBegin, padsEnd, groups }) => {
+    const expected = x.shape
+      .slice(2)
+      .map((length, axis) => length + padsBegin[axis] + padsEnd[axis] - kernel[axis] + 1);
+    if (x.shape[0] !== dy.shape[0] || !sameShape(dy.shape.slice(2), expected)) {
+      throw new Error(
+        `the gradient is ${showShape(dy.shape)}, the convolution's result [n, o, ${expected.join(', ')}]`,
+      );
+    }
+    return [dy.shape[1], x.shape[1] / groups, ...kernel];
+  },
+  gradient: { none: 'second derivatives of convolutions are not needed by any training here' },
+  onnx: (emit, inputs, { types, shape, attributes }) => emitTapProducts(emit, inputs, types, shape, attributes),
+  reference: ([x, dy], a, shape) => {
+    const [n, c, ...space] = x.shape;
+    const [, o, ...results] = dy.shape;
+    const [voxels, resultVoxels] = [elementCount(space), elementCount(results)];
+    const perGroup = c / a.groups;
+    const ones = results.map(() => 1);
+    const taps = connections(space, results, a.kernel, { strides: ones, dilations: ones, padsBegin: a.padsBegin });
+    const out = new Float64Array(elementCount(shape));
+    for (let item = 0; item < n; item++) {
+      for (let output = 0; output < o; output++) {
+        const target = (item * o + output) * resultVoxels;
+        const first = Math.floor(output / (o / a.groups)) * perGroup;
+        for (let channel = 0; channel < perGroup; channel++) {
+          const source = (item * c + first + channel) * voxels;
+          taps.forEach(({ from, to }, t) => {
+            let so = 0;
+            for (let i = 0; i < from.length; i++) so += x.data[source + from[i]] * dy.data[target + to[i]];
+            out[(output * perGroup + channel) * taps.length + t] += so;
+          });
+        }
+      }
+    }
+    return out;
+  },
+  cost: ([x], shape) => ({
+    kind: 'convolution',
+    multiplyAdds: elementCount(shape) * x.shape[0] * elementCount(x.shape.slice(2)),
+  }),
+});
+
+export const convolutionWeightGradient = (x: Value, dy: Value, attributes: WeightGradientAttributes) =>
+  apply(convolutionWeightGradientOperator, [x, dy], attributes);
+
+/** Fewer channels leave a product's rows too short; then the taps become channels too. */
+const fewestChannels = 8;
+
+/**
+ * For each tap a product of dy with x moved by the tap. Both are laid flat on one grid, in which the zeros at the end of a
+ * row also stand before the next: to move x is then to begin a cut elsewhere. Groups are a part of the batch until the end.
+ */
+function emitTapProducts(
+  emit: OnnxEmitter,
+  [x, dy]: readonly string[],
+  types: readonly TensorType[],
+  shape: Shape,
+  { kernel, padsBegin, padsEnd, groups }: WeightGradientAttributes,
+): string {
+  const [n, allInputs, ...space] = types[0].shape;
+  const [, allOutputs, ...results] = types[1].shape;
+  const [c, o] = [allInputs / groups, allOutputs / groups];
+  const lengths = space.map((length, axis) =>
+    Math.max(length + Math.max(padsBegin[axis], padsEnd[axis]), results[axis]),
   );
-  const [n, c] = x.shape;
-  const [planes, plane] = [results[0], elementCount(inner)];
-  const flatX = reshape(padded, [n, c, (before + space[0] + after) * plane]);
-  const flatDy = flatten(padEnds(dy, [n, dy.shape[1], planes, ...inner]));
+  const inner = lengths.slice(1);
+  const plane = elementCount(inner);
+  // A plane of zeros more on either side: a tap may begin a few voxels before the first plane, or end after the last.
+  const [before, after] = [padsBegin[0] + 1, padsEnd[0] + 1];
+  const length = results[0] * plane;
+  const reshaped = (of: string, to: Shape) => emit.node('Reshape', [of, emit.int64s(to)]);
+  const transposed = (of: string, permutation: Shape) => emit.node('Transpose', [of], { perm: { ints: permutation } });
+  const together = (parts: readonly string[], axis: number) => emit.node('Concat', parts, { axis: { int: axis } });
+  const padded = (of: string, grid: Shape, first: number, last: number) => {
+    const ends = inner.map((end, axis) => end - grid[axis + 1]);
+    return emit.node('Pad', [of, emit.int64s([0, 0, first, ...inner.map(() => 0), 0, 0, last, ...ends])]);
+  };
+  const flatX = reshaped(padded(x, space, before, after), [n * groups, c, (before + space[0] + after) * plane]);
+  const flatDy = reshaped(padded(dy, results, 0, 0), [n * groups, o, length]);
   const strides = [plane, ...stridesOf(inner)];
-  const products: Value[] = [];
+  const moved: string[] = [];
   eachPoint(kernel, (_, tap) => {
-    const at = tap.reduce((so, t, axis) => so + (t - a.padsBegin[axis]) * strides[axis], before * plane);
-    const product = matmul(flatDy, transposeLast(slice(flatX, { 2: [at, at + planes * plane] })));
-    products.push(reshape(product, [n, 1, shape[0], c]));
+    const at = tap.reduce((so, t, axis) => so + (t - padsBegin[axis]) * strides[axis], before * plane);
+    moved.push(emit.node('Slice', [flatX, emit.int64s([at]), emit.int64s([at + length]), emit.int64s([2])]));
   });
-  const taps = sum(concatenate(products, 1), [0]);
-  return reshape(transpose(taps, [0, 2, 3, 1]), shape);
+  const product = (of: string) => emit.node('MatMul', [flatDy, transposed(of, [0, 2, 1])]);
+  // [n groups, o, taps c] or [n groups, taps, o, c], to be summed over n and put in the weight's order.
+  const taps = moved.length;
+  const [products, split, order] =
+    c < fewestChannels
+      ? [product(together(moved, 1)), [n, groups, o, taps, c], [0, 1, 3, 2]]
+      : [
+          together(
+            moved.map((of) => reshaped(product(of), [n * groups, 1, o, c])),
+            1,
+          ),
+          [n, groups, taps, o, c],
+          [0, 2, 3, 1],
+        ];
+  const summed =
+    n === 1
+      ? reshaped(products, split.slice(1))
+      : emit.node('ReduceSum', [reshaped(products, split), emit.int64s([0])], { keepdims: { int: 0 } });
+  return reshaped(transposed(summed, order), shape);
 }
 
 /** One group: a convolution of x with dy as the kernel, batch and channels changed about, stride and dilation too. */

@@ -2,7 +2,7 @@
  * 3x3x3 convolutions by Winograd's minimal filtering along depth: half the multiplications, and only two-axis convolutions
  * are left, for which ONNX Runtime's CPU provider has a blocked kernel (it has none for three axes).
  *
- * Values are carried depth first, [n D, c, H, W]: every slice is an image. Four neighboring slices of the result are made
+ * Values are carried depth first, [n, D, c, H, W]: every slice is an image. Four neighboring slices of the result are made
  * from six slices of the input (one on either side), each six mixed to six others, convolved over H and W with a kernel of
  * its own, and mixed back:
  *
@@ -15,24 +15,34 @@
  * Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016; the matrices are Cook and Toom's at the
  * points 0, 1, -1, 1/2, -2 and infinity, which keep rounding errors at 1.6 times those of the direct form (float32).
  */
+import { elementCount } from '../../tensor.ts';
+import type { Operator } from '../operator.ts';
 import {
   add,
   addOperator,
   divide,
+  divideOperator,
   isFilled,
-  leakyRelu,
   leakyReluOperator,
+  leakyReluSlopeOperator,
   multiply,
   multiplyOperator,
   sqrt,
   subtract,
+  subtractOperator,
 } from '../operators/arithmetic.ts';
-import { convolution, convolutionOperator } from '../operators/convolution.ts';
+import { sum, sumOperator } from '../operators/broadcast.ts';
+import {
+  convolution,
+  convolutionOperator,
+  convolutionWeightGradient,
+  convolutionWeightGradientOperator,
+} from '../operators/convolution.ts';
 import { matmul } from '../operators/matmul.ts';
 import { concatenate, pad, reshape, slice, transpose, transposeOperator } from '../operators/movement.ts';
 import { instanceNormalizationOperator } from '../operators/normalization.ts';
-import { mean } from '../operators/reduction.ts';
-import { exactConstant, filled, type Operation, type Program, type Value } from '../program.ts';
+import { meanOperator } from '../operators/reduction.ts';
+import { apply, exactConstant, filled, type Operation, type Program, type Value } from '../program.ts';
 import { holds, rewrite } from './rewrite.ts';
 
 /** Slices of the result that are made at a time, slices of the input that they need, depth taps. */
@@ -80,6 +90,12 @@ function outputMatrix(results: number): Value {
   return exactConstant([results, inputs], Float64Array.from(mixOutput.slice(0, results).flat()));
 }
 
+/** The transpose of A. */
+function outputMatrixTurned(results: number): Value {
+  const rows = Array.from({ length: inputs }, (_, i) => mixOutput.slice(0, results).map((row) => row[i]));
+  return exactConstant([inputs, results], Float64Array.from(rows.flat()));
+}
+
 function applies(operation: Operation): boolean {
   const { operator, inputs: [x, weight] = [], attributes } = operation;
   if (operator !== convolutionOperator || attributes.groups !== 1) return false;
@@ -95,6 +111,19 @@ function applies(operation: Operation): boolean {
   );
 }
 
+function weightGradientApplies(operation: Operation): boolean {
+  const { inputs: [x] = [], shape, attributes } = operation;
+  return (
+    shape.length === 5 &&
+    shape[1] >= fewestChannels &&
+    x.shape[2] >= fewestSlices &&
+    attributes.groups === 1 &&
+    holds(operation, 'kernel', 3) &&
+    holds(operation, 'padsBegin', 1) &&
+    holds(operation, 'padsEnd', 1)
+  );
+}
+
 const isPointwise = (operation: Operation) =>
   operation.operator === convolutionOperator &&
   operation.attributes.groups === 1 &&
@@ -104,24 +133,24 @@ const isPointwise = (operation: Operation) =>
   holds(operation, 'padsBegin', 0) &&
   holds(operation, 'padsEnd', 0);
 
-const depthFirst = [0, 2, 1, 3, 4];
+/** From [n, c, D, H, W] to [n, D, c, H, W], and back. */
+const swapped = [0, 2, 1, 3, 4];
 
-/** [n, c, D, H, W] -> [n D, c, H, W]; free where the value was turned the other way just before. */
+/** Free where the value was turned the other way just before. */
 function turn(x: Value): Value {
-  const [n, c, depth, height, width] = x.shape;
-  const before = turnedFrom(x);
-  return reshape(before ?? transpose(x, depthFirst), [n * depth, c, height, width]);
+  return turnedFrom(x) ?? transpose(x, swapped);
 }
 
 function turnedFrom(x: Value): Value | undefined {
   if (x.kind !== 'operation' || x.operator !== transposeOperator) return undefined;
   const permutation = x.attributes.permutation as readonly number[];
-  return permutation.every((axis, i) => axis === depthFirst[i]) ? x.inputs[0] : undefined;
+  return permutation.every((axis, i) => axis === swapped[i]) && permutation.length === 5 ? x.inputs[0] : undefined;
 }
 
-/** [n D, c, H, W] -> [n, c, D, H, W] */
-function turnBack(slices: Value, [n, c, depth, height, width]: readonly number[]): Operation {
-  return transpose(reshape(slices, [n, depth, c, height, width]), depthFirst);
+/** [n, D, c, H, W] -> [n D, c, H, W] */
+function images(slices: Value): Value {
+  const [n, depth, ...image] = slices.shape;
+  return reshape(slices, [n * depth, ...image]);
 }
 
 /** Kernel of the six convolutions: [6 o, c, 3, 3]. */
@@ -138,60 +167,113 @@ function mixedBias(bias: Value): Value {
   return pad(bias, [onePoint * o], [(inputs - 1 - onePoint) * o]);
 }
 
-/** @param slices [n D, c, H, W] */
-function convolve(slices: Value, depth: number, weight: Value, bias: Value | undefined): Value {
-  const [all, c, height, width] = slices.shape;
-  const n = all / depth;
+/** @param slices [n, D, c, H, W] */
+function convolve(slices: Value, weight: Value, bias: Value | undefined): Value {
+  const [n, depth, c, height, width] = slices.shape;
   const [o] = weight.shape;
-  if (c < fewestChannels) return convolveTapsAsChannels(slices, depth, weight, bias);
+  if (c < fewestChannels) return convolveTapsAsChannels(slices, weight, bias);
   const kernel = mixedWeight(weight);
   const shift = bias && mixedBias(bias);
   const rows = reshape(slices, [n, depth, c * height * width]);
-  const parts: Value[] = [];
-  for (let from = 0; from < depth; from += outputs) {
-    const [first, end] = [Math.max(0, from - 1), Math.min(depth, from - 1 + inputs)];
-    const held = slice(rows, { 1: [first, end] });
-    const mixed = matmul(inputMatrix(first - (from - 1), end - first), held);
-    const images = reshape(mixed, [n, inputs * c, height, width]);
-    const convolved = convolution(images, kernel, shift, { pads: [1, 1], groups: inputs });
-    const back = outputMatrix(Math.min(outputs, depth - from));
-    parts.push(matmul(back, reshape(convolved, [n, inputs, o * height * width])));
-  }
-  return reshape(concatenate(parts, 1), [n * depth, o, height, width]);
+  const parts = fours(depth).map(({ first, last, needed: [from, to] }) => {
+    const mixed = matmul(inputMatrix(from - (first - 1), to - from), slice(rows, { 1: [from, to] }));
+    const sixes = reshape(mixed, [n, inputs * c, height, width]);
+    const convolved = convolution(sixes, kernel, shift, { pads: [1, 1], groups: inputs });
+    return matmul(outputMatrix(last - first), reshape(convolved, [n, inputs, o * height * width]));
+  });
+  return reshape(concatenate(parts, 1), [n, depth, o, height, width]);
 }
 
-/** Few channels: every slice with its two neighbors as three times as many. */
-function convolveTapsAsChannels(slices: Value, depth: number, weight: Value, bias: Value | undefined): Value {
-  const [all, c, height, width] = slices.shape;
-  const [o] = weight.shape;
-  const padded = pad(reshape(slices, [all / depth, depth, c, height, width]), [0, 1, 0, 0, 0], [0, 1, 0, 0, 0]);
-  const neighbors = [0, 1, 2].map((tap) => reshape(slice(padded, { 1: [tap, tap + depth] }), [all, c, height, width]));
-  // weight[o, c, tap, ..] -> [o, tap c, ..], in the order of the neighbors.
-  const kernel = reshape(transpose(weight, [0, 2, 1, 3, 4]), [o, taps * c, 3, 3]);
-  return convolution(concatenate(neighbors, 1), kernel, bias, { pads: [1, 1] });
+/** The slices of the result, four at a time, and those of the input that they need. */
+function fours(depth: number): { first: number; last: number; needed: readonly [number, number] }[] {
+  return Array.from({ length: Math.ceil(depth / outputs) }, (_, i) => {
+    const first = i * outputs;
+    const needed = [Math.max(0, first - 1), Math.min(depth, first - 1 + inputs)] as const;
+    return { first, last: Math.min(depth, first + outputs), needed };
+  });
 }
 
 /**
- * Instance norm of slices [n D, c, H, W]. Sums run over one axis after the other: in one float32 chain over a volume they
- * would be off by 5e-5. Deviations are squared after the mean is taken off, so nothing cancels.
+ * The gradient for the weight, by the adjoint of the same algorithm: dw = G^T [ sum over fours of (A^T dy) x (B d) ], x being
+ * the weight gradient of a 3x3 convolution over H and W, six of them at a time.
+ * @param slices [n, D, c, H, W]
+ * @param gradients [n, D, o, H, W]
+ * @returns [o, c, 3, 3, 3]
  */
+function weightGradient(slices: Value, gradients: Value): Value {
+  const [n, depth, c, height, width] = slices.shape;
+  const o = gradients.shape[2];
+  const rows = reshape(slices, [n, depth, c * height * width]);
+  const gradientRows = reshape(gradients, [n, depth, o * height * width]);
+  const parts = fours(depth).map(({ first, last, needed: [from, to] }) => {
+    const mixed = matmul(inputMatrix(from - (first - 1), to - from), slice(rows, { 1: [from, to] }));
+    const mixedGradients = matmul(outputMatrixTurned(last - first), slice(gradientRows, { 1: [first, last] }));
+    const sixes = convolutionWeightGradient(
+      reshape(mixed, [n, inputs * c, height, width]),
+      reshape(mixedGradients, [n, inputs * o, height, width]),
+      { kernel: [3, 3], padsBegin: [1, 1], padsEnd: [1, 1], groups: inputs },
+    );
+    return reshape(sixes, [inputs, o * c * 9]);
+  });
+  const mixTapsTurned = Array.from({ length: taps }, (_, k) => mixTaps.map((row) => row[k]));
+  const byTap = matmul(exactConstant([taps, inputs], Float64Array.from(mixTapsTurned.flat())), parts.reduce(add));
+  return transpose(reshape(byTap, [taps, o, c, 3, 3]), [1, 2, 0, 3, 4]);
+}
+
+/** Few channels: every slice with its two neighbors as three times as many. */
+function convolveTapsAsChannels(slices: Value, weight: Value, bias: Value | undefined): Value {
+  const [n, depth, c, height, width] = slices.shape;
+  const [o] = weight.shape;
+  const padded = pad(slices, [0, 1, 0, 0, 0], [0, 1, 0, 0, 0]);
+  const neighbors = [0, 1, 2].map((tap) => images(slice(padded, { 1: [tap, tap + depth] })));
+  // weight[o, c, tap, ..] -> [o, tap c, ..], in the order of the neighbors.
+  const kernel = reshape(transpose(weight, [0, 2, 1, 3, 4]), [o, taps * c, 3, 3]);
+  const convolved = convolution(concatenate(neighbors, 1), kernel, bias, { pads: [1, 1] });
+  return reshape(convolved, [n, depth, o, height, width]);
+}
+
+/**
+ * Sums over the space of each sample and channel, and over the batch too, of slices [n, D, c, H, W] -> [n or 1, 1, c, 1, 1].
+ * One axis after the other: in one float32 chain over a volume a sum would be off by 5e-5.
+ */
+function sumOverSpace(slices: Value, overBatch: boolean): Value {
+  const [n, depth, c, height, width] = slices.shape;
+  const ofImages = sum(reshape(slices, [n, depth, c, height * width]), [3]);
+  return reshape(sum(ofImages, overBatch ? [0, 1] : [1]), [overBatch ? 1 : n, 1, c, 1, 1]);
+}
+
+/** Whether sums over these axes of [n, c, D, H, W] can be taken of slices: all of space, with or without the batch. */
+const areSpace = (axes: readonly number[]) => axes.join() === '2,3,4' || axes.join() === '0,2,3,4';
+
+/** Instance norm of slices [n, D, c, H, W]. Deviations are squared after the mean is taken off, so nothing cancels. */
 function normalize(slices: Value, operation: Operation): Value | undefined {
   const [, scale, bias] = operation.inputs;
   // The networks that come here have neither; a rule for them would be code that nothing runs.
   if (!isFilled(scale, 1) || !isFilled(bias, 0)) return undefined;
-  const [n, c, depth, height, width] = operation.shape;
-  const volume = reshape(slices, [n, depth, c, height, width]);
-  const over = (values: Value) => mean(mean(mean(values, [4]), [3]), [1]);
-  const centered = subtract(volume, over(volume));
-  const deviation = sqrt(add(over(multiply(centered, centered)), filled(operation.attributes.epsilon as number)));
-  return reshape(multiply(centered, divide(filled(1), deviation)), slices.shape);
+  const [, depth, , height, width] = slices.shape;
+  const share = filled(1 / (depth * height * width));
+  const over = (values: Value) => multiply(sumOverSpace(values, false), share);
+  const centered = subtract(slices, over(slices));
+  const variance = over(multiply(centered, centered));
+  const deviation = sqrt(add(variance, filled(operation.attributes.epsilon as number)));
+  return multiply(centered, divide(filled(1), deviation));
 }
+
+/** Operators whose result at a voxel follows from their operands there: they mean the same in any layout. */
+const voxelwise: ReadonlySet<Operator> = new Set([
+  addOperator,
+  subtractOperator,
+  multiplyOperator,
+  divideOperator,
+  leakyReluOperator,
+  leakyReluSlopeOperator,
+]);
 
 export function depthWinograd(program: Program): Program {
   /** Depth-first forms of values [n, c, D, H, W] that are carried so. */
   const carried = new Map<Value, Value>();
-  const carry = (slices: Value, shape: readonly number[]): Value => {
-    const value = turnBack(slices, shape);
+  const carry = (slices: Value): Value => {
+    const value = transpose(slices, swapped);
     carried.set(value, slices);
     return value;
   };
@@ -200,41 +282,47 @@ export function depthWinograd(program: Program): Program {
     carried.set(x, slices);
     return slices;
   };
-  /** The depth-first form of an operand where it costs nothing: it is carried, was just turned, or has no channels or no space. */
+  /** The depth-first form of an operand where it costs nothing: it is carried, was just turned, or has no channels or no depth. */
   const forFree = (x: Value): Value | undefined => {
-    const known = carried.get(x);
+    const known = carried.get(x) ?? turnedFrom(x);
     if (known) return known;
-    if (x.shape.length !== 5) return undefined;
-    const [n, c, depth, height, width] = x.shape;
-    if (turnedFrom(x)) return turn(x);
-    if (c === 1) return reshape(x, [n * depth, 1, height, width]);
-    return n === 1 && depth * height * width === 1 ? reshape(x, [1, c, 1, 1]) : undefined;
+    if (elementCount(x.shape) === 1) return reshape(x, [1, 1, 1, 1, 1]);
+    const [n, c, depth, height, width] = [...new Array<number>(5 - x.shape.length).fill(1), ...x.shape];
+    return c === 1 || depth === 1 ? reshape(x, [n, depth, c, height, width]) : undefined;
   };
 
   return rewrite(program, (operation) => {
     const { operator, inputs: operands, shape, attributes } = operation;
     const [x, weight, bias] = operands;
-    if (applies(operation)) return carry(convolve(toSlices(x), shape[2], weight, bias), shape);
+    if (applies(operation)) return carry(convolve(toSlices(x), weight, bias));
     if (shape.length !== 5) return operation;
-    if (operator === addOperator || operator === multiplyOperator) {
-      const [a, b] = operands.map(forFree);
-      if (!a || !b) return operation;
-      const slices = operator === addOperator ? add(a, b) : multiply(a, b);
-      if (operands.some((operand) => carried.has(operand))) return carry(slices, shape);
+    if (operator === convolutionWeightGradientOperator) {
+      return weightGradientApplies(operation) ? weightGradient(toSlices(x), toSlices(weight)) : operation;
+    }
+    if (voxelwise.has(operator)) {
+      const free = operands.map(forFree).filter((operand) => operand !== undefined);
+      if (free.length < operands.length || shape[1] === 1 || shape[2] === 1) return operation;
+      const slices = apply(operator, free, attributes);
+      if (operands.some((operand) => carried.has(operand))) return carry(slices);
       // Nobody may want it so; then this form falls away.
-      if (slices.shape[0] === shape[0] * shape[2]) carried.set(operation, slices);
+      carried.set(operation, slices);
       return operation;
     }
     const slices = carried.get(x);
     if (!slices) return operation;
-    if (operator === leakyReluOperator) return carry(leakyRelu(slices, attributes.slope as number), shape);
+    const axes = attributes.axes as readonly number[];
+    if ((operator === sumOperator || operator === meanOperator) && areSpace(axes)) {
+      const total = reshape(sumOverSpace(slices, axes.length === 4), shape);
+      return operator === sumOperator ? total : multiply(total, filled(elementCount(shape) / elementCount(x.shape)));
+    }
     if (isPointwise(operation)) {
       const kernel = reshape(weight, [...weight.shape.slice(0, 2), 1, 1]);
-      return carry(convolution(slices, kernel, bias), shape);
+      const convolved = convolution(images(slices), kernel, bias);
+      return carry(reshape(convolved, [...slices.shape.slice(0, 2), ...convolved.shape.slice(1)]));
     }
     if (operator === instanceNormalizationOperator) {
       const normalized = normalize(slices, operation);
-      if (normalized) return carry(normalized, shape);
+      if (normalized) return carry(normalized);
     }
     return operation;
   });
