@@ -18,6 +18,7 @@ const program = join(scratch, 'test/run.mjs');
 const text = `
   import { drawnRun } from './drawnRun.ts';
   const [folder] = process.argv.slice(2);
+  process.stdout.write('begun\\n');
   await drawnRun(folder, { epochs: 60 }, {}, { checkpointSeconds: 0.002 });
 `;
 
@@ -42,15 +43,17 @@ interface Ended {
   readonly milliseconds: number;
 }
 
-/** @param kill after so many milliseconds */
+/** @param kill after so many milliseconds from when the program is loaded, which are counted too */
 function start(folder: string, kill?: number): Promise<Ended> {
-  const begin = performance.now();
-  const child = spawn(process.execPath, [program, folder], { stdio: ['ignore', 'ignore', 'pipe'] });
-  let err = '';
+  const child = spawn(process.execPath, [program, folder], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let [err, begin] = ['', 0];
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
     err += chunk;
   });
-  if (kill !== undefined) setTimeout(() => child.kill('SIGKILL'), kill);
+  child.stdout.once('data', () => {
+    begin = performance.now();
+    if (kill !== undefined) setTimeout(() => child.kill('SIGKILL'), kill);
+  });
   return new Promise((resolve) =>
     child.on('close', (code) => resolve({ code, err, milliseconds: performance.now() - begin })),
   );

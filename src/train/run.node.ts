@@ -332,6 +332,9 @@ async function runChecked(
   } finally {
     await batches.close();
     await trainer.dispose();
+    await folder
+      .end()
+      .catch(() => onNotice('progress.html could not be written at the end; log.jsonl has its numbers.'));
   }
 }
 

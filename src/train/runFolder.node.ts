@@ -14,8 +14,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError, ResourceError } from '../errors.ts';
+import { showShape } from '../tensor.ts';
 import { prepareOutputFolder, writeWhole } from '../wholeFiles.node.ts';
 import { type Checkpoint, lastCheckpoint, type State, saveCheckpoint } from './checkpoint.node.ts';
+import { progressPage } from './progressPage.ts';
 import { beginning, type Position, type RunRecord } from './run.ts';
 import { checkTrainSettings, firstDifference, type TrainSettings } from './settings.ts';
 
@@ -30,6 +32,8 @@ export interface RunFolder {
   readonly notices: readonly string[];
   save(state: State, position: Position, best: boolean): Promise<void>;
   record(record: RunRecord): Promise<void>;
+  /** Writes progress.html for a run that is over, or was stopped. */
+  end(): Promise<void>;
   /** Writes config.json anew. */
   changed(settings: TrainSettings): Promise<void>;
 }
@@ -103,6 +107,10 @@ export async function openRunFolder(run: string, settings: TrainSettings): Promi
   let current = settings;
   await writeConfig(run, current);
   await writeWhole(logPath(run), records.map(asLine).join(''));
+  const shown = [...records];
+  const writePage = (running: boolean) =>
+    writeWhole(join(run, 'progress.html'), progressPage(epochsOf(shown), { ...describe(current, shown), running }));
+  await writePage(true);
 
   return {
     path: run,
@@ -111,11 +119,33 @@ export async function openRunFolder(run: string, settings: TrainSettings): Promi
     records,
     notices,
     save: (state, at, best) => saveCheckpoint(run, { state, position: at }, current, { best }),
-    record: (record) => append(logPath(run), asLine(record)),
+    record: async (record) => {
+      await append(logPath(run), asLine(record));
+      shown.push(record);
+      await writePage(true);
+    },
+    end: () => writePage(false),
     changed: async (changed) => {
       current = changed;
       await writeConfig(run, changed);
     },
+  };
+}
+
+const epochsOf = (records: readonly RunRecord[]) => records.filter((each) => each.kind === 'epoch');
+
+/** Head of the page: what is trained on what, and what happened. */
+function describe(settings: TrainSettings, records: readonly RunRecord[]): { title: string; lines: string[] } {
+  const { dataset, fold, network, batch, epochs, batchesPerEpoch, optimizer, schedule } = settings;
+  const until = epochs === null ? 'Epochs' : `${epochs} epochs`;
+  const rate = `${schedule.kind} from ${schedule.rate}`;
+  return {
+    title: `${dataset.name}, fold ${fold}`,
+    lines: [
+      `UNETR++, patch ${showShape(network.patch)}, ${network.classes} classes. ${until} of ${batchesPerEpoch} batches of ${batch}; ` +
+        `${optimizer.kind}, learning rate ${rate}.`,
+      ...records.flatMap((each) => (each.kind === 'event' ? [`Step ${each.step}: ${each.text}`] : [])),
+    ],
   };
 }
 

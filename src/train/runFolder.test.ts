@@ -48,6 +48,17 @@ describe('the folder of a run', () => {
   });
 });
 
+test('the page shows the run and its events, and says when it is over', async () => {
+  const folder = await openRunFolder(run, drawnSettings);
+  const page = () => readFileSync(file('progress.html'), 'utf8');
+  expect(page()).toContain('drawn, fold 0');
+  await folder.record({ kind: 'event', step: 0, text: 'It begins <here>.' });
+  expect(page()).toContain('Step 0: It begins &lt;here&gt;.');
+  expect(page()).toContain('http-equiv="refresh"');
+  await folder.end();
+  expect(page()).not.toContain('http-equiv="refresh"');
+});
+
 test('a line that was recorded before its checkpoint failed is dropped, though the step is the same', () => {
   const line = '{"kind":"epoch","epoch":1,"step":5}\n';
   expect(keptRecords(line, { ...beginning, step: 5, epoch: 0 })).toEqual([]);

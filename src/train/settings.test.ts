@@ -1,0 +1,72 @@
+import { describe, expect, test } from 'vitest';
+import { drawnSettings } from '../../test/drawnRun.ts';
+import { InputError } from '../errors.ts';
+import { checkTrainSettings, completeSettings, firstDifference } from './settings.ts';
+
+const over = (...parts: unknown[]) => completeSettings(drawnSettings, parts, 'recipe.json');
+
+describe('settings that are completed', () => {
+  test('keep what no part names, key by key, and the last part wins', () => {
+    const settings = over({ batch: 4, plan: { inference: { step: 0.25 } } }, { batch: 8 });
+    expect(settings).toEqual({
+      ...drawnSettings,
+      batch: 8,
+      plan: { ...drawnSettings.plan, inference: { ...drawnSettings.plan.inference, step: 0.25 } },
+    });
+  });
+
+  test('take lists, and records of another kind, as a whole', () => {
+    const schedule = { kind: 'constant', rate: 0.5, warmupSteps: 3 };
+    expect(over({ schedule }).schedule).toEqual(schedule);
+    expect(over({ schedule: { rate: 0.5 } }).schedule).toEqual({ ...drawnSettings.schedule, rate: 0.5 });
+    expect(over({ plan: { inference: { mirrorAxes: [2] } } }).plan.inference.mirrorAxes).toEqual([2]);
+    expect(() => over({ schedule: { kind: 'constant', rate: 0.5 } })).toThrow(/recipe.json: schedule.warmupSteps/);
+  });
+
+  test('may have a setting turned off', () => {
+    expect(over({ clipNorm: null, average: null })).toMatchObject({ clipNorm: null, average: null });
+  });
+});
+
+describe('settings are refused', () => {
+  test.each([
+    ['a key that nobody knows', { bacth: 2 }, /^recipe.json: .*bacth/],
+    ['one deep inside', { plan: { inference: { stepp: 1 } } }, /^recipe.json: plan.inference: .*stepp/],
+    ['no number', { batch: 'two' }, /^recipe.json: batch/],
+    [
+      'another patch in the plan than in the network',
+      { plan: { patch: [16, 8, 8] } },
+      /network.patch is 8x8x8 and plan.patch/,
+    ],
+    ['another number of channels', { network: { inputChannels: 3 } }, /plan has 1 channels and the network takes 3/],
+    ['neither epochs nor a limit', { epochs: null }, /epochs: must be a number where there is no timeLimit/],
+    ['nothing', null, /^recipe.json: the whole/],
+  ])('for %s', (_, part, message) => {
+    expect(() => over(part)).toThrow(InputError);
+    expect(() => over(part)).toThrow(message);
+  });
+});
+
+describe('two settings', () => {
+  test('are the same run where only its length, its place or its reports differ', () => {
+    const longer = { ...drawnSettings, epochs: 9, validationCases: 1 };
+    expect(firstDifference(drawnSettings, longer)).toBeUndefined();
+    expect(
+      firstDifference(drawnSettings, { ...drawnSettings, dataset: { ...drawnSettings.dataset, path: '/x' } }),
+    ).toBeUndefined();
+  });
+
+  test('differ by the first entry, said as a path', () => {
+    expect(firstDifference({ ...drawnSettings, seed: 4 }, drawnSettings)).toBe('seed is 4 there and 1 here');
+    expect(firstDifference(drawnSettings, over({ schedule: { exponent: 1 } }))).toBe(
+      'schedule.exponent is 0.9 there and 1 here',
+    );
+    const { clipNorm: _, ...without } = drawnSettings;
+    expect(firstDifference(without, drawnSettings)).toBe('clipNorm is not given there and 12 here');
+    expect(firstDifference([], drawnSettings)).toMatch(/^the whole is \[\] there/);
+  });
+});
+
+test('settings survive being written as JSON', () => {
+  expect(checkTrainSettings(JSON.parse(JSON.stringify(drawnSettings)), 'config.json')).toEqual(drawnSettings);
+});
