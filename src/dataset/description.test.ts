@@ -69,7 +69,11 @@ describe('dataset.json', () => {
     ['nothing', null, 'dataset.json of D: Invalid input'],
     ['no channels', { ...json, channel_names: undefined }, 'dataset.json of D at channel_names: is missing.'],
     ['channels with a gap', { ...json, channel_names: { 0: 'T1', 2: 'T2' } }, 'from 0 on without a gap, not 0, 2.'],
-    ['channels without numbers', { ...json, channel_names: { T1: 0 } }, 'dataset.json of D at channel_names'],
+    [
+      'channels without numbers',
+      { ...json, channel_names: { T1: 'T1' } },
+      'channel_names.T1: channels are numbered, from "0" on.',
+    ],
     ['labels of another form', { ...json, labels: { background: 'none' } }, 'labels must be a number for each name'],
     ['labels with a gap', { ...json, labels: { background: 0, liver: 2 } }, 'without a gap, not 0, 2; renumber them.'],
     ['no foreground', { ...json, labels: { background: 0 } }, 'without a gap, not 0; renumber them.'],
@@ -81,6 +85,11 @@ describe('dataset.json', () => {
       'the highest number, 2, not 1',
     ],
     ['regions without an order', { ...json, labels: { background: 0, a: [1, 2], b: 2 } }, 'must have 2 numbers'],
+    [
+      'a case whose name leads elsewhere',
+      { ...json, dataset: { '../a': { images: ['a.nii.gz'], label: 'b.nii.gz' } } },
+      'dataset.json of D at dataset.../a: a case needs a name without slashes that begins with no dot.',
+    ],
     ['pictures', { ...json, file_ending: '.png' }, '"file_ending" is ".png"; images that can be read end in .nii.gz'],
   ])('is refused with a sentence for %s', (_, value, message) => {
     expect(() => parseDataset(value, 'D')).toThrow(InputError);

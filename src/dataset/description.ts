@@ -31,7 +31,10 @@ export interface DatasetDescription {
 }
 
 const labelValue = z.int().nonnegative().max(0x7fff);
-const channelNames = z.record(z.string().regex(/^\d+$/, 'channels are numbered "0", "1", ...'), z.string());
+const channelNames = z.record(z.string().regex(/^\d+$/, 'channels are numbered, from "0" on'), z.string());
+
+/** Cases give their names to files. */
+const caseName = z.string().regex(/^(?!\.)[^/\\]+$/, 'a case needs a name without slashes that begins with no dot');
 
 /** Other keys are for people. */
 const datasetSchema = z
@@ -45,7 +48,7 @@ const datasetSchema = z
     ]),
     regions_class_order: z.array(labelValue).optional(),
     file_ending: z.string().optional(),
-    dataset: z.record(z.string(), z.object({ images: z.array(z.string()).min(1), label: z.string() })).optional(),
+    dataset: z.record(caseName, z.object({ images: z.array(z.string()).min(1), label: z.string() })).optional(),
   })
   .refine((json) => json.channel_names ?? json.modality, { path: ['channel_names'], error: 'is missing' });
 
@@ -57,8 +60,11 @@ const datasetSchema = z
 export function parseDataset(value: unknown, name: string): DatasetDescription {
   const result = datasetSchema.safeParse(value);
   if (!result.success) {
-    const [{ path, message }] = result.error.issues;
+    const [issue] = result.error.issues;
+    const { path } = issue;
     const where = path.length > 0 ? ` at ${path.join('.')}` : '';
+    // Of a key that is wrong, what is wrong lies one deeper.
+    const { message } = issue.code === 'invalid_key' ? issue.issues[0] : issue;
     throw new InputError(`dataset.json of ${name}${where}: ${labelsHint(path) ?? message}.`);
   }
   const json = result.data;

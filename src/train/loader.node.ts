@@ -22,12 +22,16 @@ export interface LoaderOptions {
 
 const mostWorkers = 4;
 
-/** Starts to draw at once. `close` must be called, or the process never ends. */
+/**
+ * Starts to draw at once. `close` must be called, also after an error, or the process never ends.
+ * @throws RangeError for a number of threads that is none
+ */
 export function openLoader(
   cases: readonly TrainingCase[],
   settings: BatchSettings,
   { workers = Math.min(mostWorkers, Math.max(1, availableParallelism() - 1)), ahead = 4, from = 0 }: LoaderOptions = {},
 ): BatchSource {
+  if (!(Number.isInteger(workers) && workers >= 0)) throw new RangeError(`${workers} threads cannot draw batches`);
   if (workers === 0) return inThisThread(cases, settings, from);
   return new ThreadedSource({ cases: cases.map(inSharedMemory), settings }, workers, Math.max(1, ahead), from);
 }

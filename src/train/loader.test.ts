@@ -85,6 +85,10 @@ describe('batches drawn ahead', () => {
     await expect(source.next()).rejects.toThrow('a patch of the case broken for batch 1 could not be made: RangeError');
   });
 
+  test.each([-1, 1.5, Number.NaN])('are not drawn by %d threads', (workers) => {
+    expect(() => loader({ workers })).toThrow(`${workers} threads cannot draw batches`);
+  });
+
   test('fail at once when their settings cannot be sent to a thread', async () => {
     const unset = { ...settings, seed: (() => {}) as unknown as number };
     expect(() => loader({ workers: 1 }, cases, unset)).toThrow('could not be cloned');
