@@ -2,7 +2,7 @@
  * A program as an ONNX model: each operator writes its own nodes; parameters become initializers.
  */
 import type { OnnxInitializer, OnnxModel, OnnxNode } from '../onnx/index.ts';
-import { bytesOf, sameShape, showShape, type Tensor, toFloat32 } from '../tensor.ts';
+import { bytesOf, elementCount, sameShape, showShape, type Tensor, toFloat32 } from '../tensor.ts';
 import type { OnnxEmitter } from './operator.ts';
 import { type Program, usedParameters, type Value } from './program.ts';
 
@@ -76,6 +76,10 @@ export function emit(
       },
       float32(value) {
         return initializer(`float32_${value}`, { dtype: 'float32', shape: [], data: Float32Array.of(value) });
+      },
+      ones(shape) {
+        const data = new Float32Array(elementCount(shape)).fill(1);
+        return initializer(`ones_${shape.join('_')}`, { dtype: 'float32', shape, data });
       },
     };
     const result = operation.operator.onnx(emitter, operation.inputs.map(nameOf), {

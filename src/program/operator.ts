@@ -73,6 +73,8 @@ export interface OnnxEmitter {
   int64s(values: readonly number[]): string;
   /** A float32 scalar as an initializer. */
   float32(value: number): string;
+  /** A float32 initializer full of ones. */
+  ones(shape: Shape): string;
 }
 
 /** Multiply-adds by what they are spent on; the rules of counting are in cost.ts. */

@@ -335,7 +335,10 @@ function emitTapProducts(
   const summed =
     n === 1
       ? reshaped(products, split.slice(1))
-      : emit.node('ReduceSum', [reshaped(products, split), emit.int64s([0])], { keepdims: { int: 0 } });
+      : reshaped(
+          emit.node('MatMul', [emit.ones([1, n]), reshaped(products, [n, groups * taps * o * c])]),
+          split.slice(1),
+        );
   return reshaped(transposed(summed, order), shape);
 }
 
