@@ -164,6 +164,18 @@ describe('a run', () => {
     expect(await refused('whole', '--epochs', '2')).toMatch(/has done 4 epochs already, more than the 2/);
   });
 
+  it('can be looked at before: a picture of augmented samples, and no run', async () => {
+    const picture = join(scratch, 'sheet.png');
+    const { code, out, err } = await train('none', '--preview-augmentation', picture);
+    expect(code, err).toBe(0);
+    expect(out).toBe(`${picture}: a patch as it is, then augmented\n`);
+    expect([...readFileSync(picture).subarray(0, 4)]).toEqual([0x89, 0x50, 0x4e, 0x47]);
+    expect(existsSync(join(scratch, 'none'))).toBe(false);
+    const plain = join(scratch, 'plain.json');
+    writeFileSync(plain, JSON.stringify({ augmentation: null }));
+    expect(await refused('none', '--preview-augmentation', picture, '--config', plain)).toMatch(/have no augmentation/);
+  });
+
   it('begins with the weights of a bundle, and says what it made of them', async () => {
     const bundle = await writeTinyBundle(join(scratch, 'three-classes'));
     const { code, err } = await train('tuned', '--epochs', '1', '--from', bundle);

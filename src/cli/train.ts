@@ -2,13 +2,14 @@
  * `unetrpp train`: a data set with labels to a model bundle. The same command on the folder of a run that was stopped, in
  * whatever way, goes on with it.
  */
-
 import type { DeviceName } from '../engine/engine.ts';
 import { InputError } from '../errors.ts';
 import { showDuration } from '../predict/index.ts';
 import type { RunStart } from '../train/run.node.ts';
 import type { RunProgress, RunRecord } from '../train/run.ts';
 import { readBytes } from '../volume/files.node.ts';
+import { encodePng } from '../volume/index.ts';
+import { writeWhole } from '../wholeFiles.node.ts';
 import { showBytes } from './machine.node.ts';
 import {
   parseBytes,
@@ -40,6 +41,7 @@ interface Options {
   readonly timeLimit?: number;
   readonly from?: string;
   readonly maxMemory?: number;
+  readonly previewAugmentation?: string;
   readonly json?: boolean;
 }
 
@@ -67,11 +69,11 @@ async function readPart(path: string): Promise<unknown> {
   }
 }
 
-const percent = (value: number) => (Number.isNaN(value) || value === null ? '-' : value.toFixed(3));
+const showDice = (value: number) => (Number.isNaN(value) || value === null ? '-' : value.toFixed(3));
 
 function showEpoch(record: RunRecord, epochs: number | null): string {
   if (record.kind === 'event') return `${record.text}\n`;
-  const scores = Object.entries(record.dice ?? {}).map(([name, value]) => `${name} ${percent(value)}`);
+  const scores = Object.entries(record.dice ?? {}).map(([name, value]) => `${name} ${showDice(value)}`);
   const parts = [
     `epoch ${record.epoch}${epochs === null ? '' : ` of ${epochs}`}`,
     `loss ${record.loss.toFixed(4)}`,
@@ -138,6 +140,7 @@ export const registerTrain: Register = (program, terminal) => {
     .option('--time-limit <duration>', 'such as 60m: as many epochs as fit, in place of --epochs', parseSeconds)
     .option('--from <bundle>', 'begin with the weights of this model bundle')
     .option('--max-memory <size>', 'refuse to begin where more is needed, such as 4GB', parseBytes)
+    .option('--preview-augmentation <file>', 'only draw a PNG of augmented samples of a training case, and end')
     .option('--json', 'print the result as JSON')
     .action((options: Options) => trainCommand(options, terminal));
   example(
@@ -152,47 +155,52 @@ async function trainCommand(options: Options, terminal: Terminal): Promise<void>
   const { dataset, fold, output: run, config, patch, device, threads, workers, from, maxMemory } = options;
   const parts = [...(config === undefined ? [] : [await readPart(config)]), partOf(options)];
   // Loaded when they are needed: the runtime's library is large, and help should come at once.
+  const { previewAugmentation, trainInFolder } = await import('../train/run.node.ts');
+  const request = {
+    dataset,
+    fold,
+    run,
+    parts,
+    partsName: config ?? 'The options',
+    patch,
+    from,
+    device,
+    threads,
+    workers,
+    maxMemory,
+  };
+  if (options.previewAugmentation !== undefined) {
+    const picture = options.previewAugmentation;
+    const onNotice = (text: string) => terminal.err(`note: ${text}\n`);
+    await writeWhole(picture, encodePng(await previewAugmentation(request, { onNotice })));
+    if (options.json) printJson(terminal, { picture });
+    else terminal.out(`${picture}: a patch as it is, then augmented\n`);
+    return;
+  }
   const { nodeEngine } = await import('../engine/node.ts');
-  const { trainInFolder } = await import('../train/run.node.ts');
   const line = statusLine(terminal);
   const notices: string[] = [];
   let epochs: number | null = null;
   let last: RunProgress | undefined;
   try {
-    const trained = await trainInFolder(
-      nodeEngine,
-      {
-        dataset,
-        fold,
-        run,
-        parts,
-        partsName: config ?? 'The options',
-        patch,
-        from,
-        device,
-        threads,
-        workers,
-        maxMemory,
+    const trained = await trainInFolder(nodeEngine, request, {
+      onNotice: (text) => {
+        notices.push(text);
+        line.print(`note: ${text}\n`);
       },
-      {
-        onNotice: (text) => {
-          notices.push(text);
-          line.print(`note: ${text}\n`);
-        },
-        onCase: (done, total) => line.show(`preparing case ${done} of ${total}`, done / total),
-        onStart: (start) => {
-          ({ epochs } = start.settings);
-          line.print(showStart(start));
-        },
-        onProgress: (progress) => {
-          last = progress;
-          ({ epochs } = progress);
-          line.show(showProgress(progress), progress.steps === null ? 0 : progress.step / progress.steps);
-        },
-        onRecord: (record) => line.print(showEpoch(record, epochs)),
-        signal: terminal.signal,
+      onCase: (done, total) => line.show(`preparing case ${done} of ${total}`, done / total),
+      onStart: (start) => {
+        ({ epochs } = start.settings);
+        line.print(showStart(start));
       },
-    );
+      onProgress: (progress) => {
+        last = progress;
+        ({ epochs } = progress);
+        line.show(showProgress(progress), progress.steps === null ? 0 : progress.step / progress.steps);
+      },
+      onRecord: (record) => line.print(showEpoch(record, epochs)),
+      signal: terminal.signal,
+    });
     line.end();
     const { scores } = trained;
     if (options.json) {
@@ -204,8 +212,10 @@ async function trainCommand(options: Options, terminal: Terminal): Promise<void>
     );
     if (scores) {
       for (const [name, value] of Object.entries(scores.dice))
-        terminal.out(`  ${name.padEnd(28)} Dice ${percent(value)}\n`);
-      terminal.out(`  ${'mean'.padEnd(28)} Dice ${percent(scores.mean)}  (${trained.cases.length} validation cases)\n`);
+        terminal.out(`  ${name.padEnd(28)} Dice ${showDice(value)}\n`);
+      terminal.out(
+        `  ${'mean'.padEnd(28)} Dice ${showDice(scores.mean)}  (${trained.cases.length} validation cases)\n`,
+      );
     }
   } catch (error) {
     line.end();

@@ -12,8 +12,10 @@ import { unetrpp } from '../nets/index.ts';
 import type { Model } from '../predict/index.ts';
 import { openModel } from '../predict/model.node.ts';
 import { type Shape, showShape, type Tensor } from '../tensor.ts';
+import type { Picture } from '../volume/index.ts';
 import { initialize, type Manifest, manifestFile, packBundle, weightsFile } from '../weights/index.ts';
 import { prepareOutputFolder, writeTogether, writeWhole } from '../wholeFiles.node.ts';
+import { augmentationPreview } from './augmentationPreview.ts';
 import type { BatchSettings, TrainingCase } from './batches.ts';
 import { checkSupported, checkTrainingSet, loadCases, readCase } from './cases.node.ts';
 import { defaultSettings, surveyCase } from './defaults.ts';
@@ -94,22 +96,8 @@ export async function trainInFolder(
   listeners: RunListeners = {},
 ): Promise<Trained> {
   const { onNotice = () => undefined, onCase, signal } = listeners;
-  const dataset = await openDataset(request.dataset);
+  const { dataset, trainingFiles, validationFiles, bundle, settings } = await openRequest(request, onNotice);
   const { description } = dataset;
-  checkSupported(description);
-  const split = splitOf(
-    dataset.cases.map(({ name }) => name),
-    dataset.splits,
-    request.fold,
-  );
-  const filesOf = (names: readonly string[]) => {
-    const wanted = new Set(names);
-    return dataset.cases.filter(({ name }) => wanted.has(name));
-  };
-  const [trainingFiles, validationFiles] = [filesOf(split.train), filesOf(split.validation)];
-  const bundle = request.from === undefined ? undefined : await openModel(request.from);
-  const settings = await settingsOf(request, dataset, trainingFiles, bundle, onNotice);
-  checkAgainst(settings, dataset);
 
   const trainer: TrainerSettings = settings;
   const memoryBytes = engine.memoryEstimate(stepProgram(settings.network, trainer), request);
@@ -143,6 +131,42 @@ export async function trainInFolder(
   } finally {
     await abandonFolder();
   }
+}
+
+/** All of a request that can be known without reading every scan for training. @throws InputError */
+async function openRequest(request: RunRequest, onNotice: (text: string) => void) {
+  const dataset = await openDataset(request.dataset);
+  checkSupported(dataset.description);
+  const split = splitOf(
+    dataset.cases.map(({ name }) => name),
+    dataset.splits,
+    request.fold,
+  );
+  const filesOf = (names: readonly string[]) => {
+    const wanted = new Set(names);
+    return dataset.cases.filter(({ name }) => wanted.has(name));
+  };
+  const [trainingFiles, validationFiles] = [filesOf(split.train), filesOf(split.validation)];
+  const bundle = request.from === undefined ? undefined : await openModel(request.from);
+  const settings = await settingsOf(request, dataset, trainingFiles, bundle, onNotice);
+  checkAgainst(settings, dataset);
+  return { dataset, trainingFiles, validationFiles, bundle, settings };
+}
+
+/**
+ * A sheet of what augmentation makes of the first training case; nothing is trained and no folder made.
+ * @throws InputError as `trainInFolder`, and where the settings have no augmentation
+ */
+export async function previewAugmentation(
+  request: RunRequest,
+  { onNotice = () => undefined }: RunListeners = {},
+): Promise<Picture> {
+  const { dataset, trainingFiles, settings } = await openRequest(request, onNotice);
+  if (!settings.augmentation) {
+    throw new InputError('The settings have no augmentation that could be shown; remove "augmentation" from --config.');
+  }
+  const { cases } = await loadCases(trainingFiles.slice(0, 1), dataset.description, settings.plan);
+  return augmentationPreview(cases[0], batchSettings(settings));
 }
 
 /** Those of the folder, where a run was begun there, or the defaults of the data set; with the request's parts over them. */
