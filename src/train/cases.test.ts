@@ -7,7 +7,8 @@ import { openDataset } from '../dataset/folder.node.ts';
 import { type DatasetDescription, type Plan, parseDataset } from '../dataset/index.ts';
 import { InputError } from '../errors.ts';
 import { identityDirection, type Vector3, type Volume, writeNifti } from '../volume/index.ts';
-import { checkTrainingSet, loadCases, prepareCase, readCase } from './cases.node.ts';
+import { inSharedMemory, loadCases, readCase } from './cases.node.ts';
+import { checkTrainingSet, prepareCase } from './cases.ts';
 
 const description: DatasetDescription = parseDataset(
   { channel_names: { 0: 'MRI' }, labels: { background: 0, lesion: 1, edema: 2 } },
@@ -157,8 +158,8 @@ describe('a prepared case', () => {
     for (let i = 0; i < 4; i++) expect(patch.image[i]).toBeCloseTo(expected[i], 5);
   });
 
-  test('lies in memory that threads can share', () => {
-    const { patch } = prepareCase('drawn', { image, labels }, plan);
+  test('can lie in memory that threads share', () => {
+    const { patch } = inSharedMemory(prepareCase('drawn', { image, labels }, plan));
     expect(patch.image.buffer).toBeInstanceOf(SharedArrayBuffer);
     expect(patch.labels.buffer).toBeInstanceOf(SharedArrayBuffer);
     expect(patch.labels).toBeInstanceOf(Int16Array);

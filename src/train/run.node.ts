@@ -17,7 +17,8 @@ import { initialize, type Manifest, manifestFile, packBundle, weightsFile } from
 import { prepareOutputFolder, writeTogether, writeWhole } from '../wholeFiles.node.ts';
 import { augmentationPreview } from './augmentationPreview.ts';
 import type { BatchSettings, TrainingCase } from './batches.ts';
-import { checkSupported, checkTrainingSet, loadCases, readCase } from './cases.node.ts';
+import { loadCases, readCase } from './cases.node.ts';
+import { checkSupported, checkTrainingSet } from './cases.ts';
 import { defaultSettings, surveyCase } from './defaults.ts';
 import { fineTuningWeights } from './fineTuning.ts';
 import { openLoader } from './loader.node.ts';
