@@ -97,6 +97,7 @@ export async function trainInFolder(
   listeners: RunListeners = {},
 ): Promise<Trained> {
   const { onNotice = () => undefined, onCase, signal } = listeners;
+  const began = performance.now();
   const { dataset, trainingFiles, validationFiles, bundle, settings } = await openRequest(request, onNotice);
   const { description } = dataset;
 
@@ -128,6 +129,7 @@ export async function trainInFolder(
       validationFiles,
       bundle,
       memoryBytes,
+      began,
     });
   } finally {
     await abandonFolder();
@@ -277,13 +279,15 @@ interface Checked {
   readonly validationFiles: readonly CaseFiles[];
   readonly bundle: Model | undefined;
   readonly memoryBytes: number;
+  /** When the work began, by `performance.now()`. */
+  readonly began: number;
 }
 
 async function runChecked(
   engine: Engine,
   request: RunRequest,
   listeners: RunListeners,
-  { settings, dataset, cases, validationFiles, bundle, memoryBytes }: Checked,
+  { settings, dataset, cases, validationFiles, bundle, memoryBytes, began }: Checked,
 ): Promise<Trained> {
   const { onNotice = () => undefined, signal } = listeners;
   const { device, threads } = request;
@@ -337,7 +341,13 @@ async function runChecked(
         now: () => performance.now(),
         memory: () => process.memoryUsage.rss(),
       },
-      { from: position, onProgress: listeners.onProgress, onRecord: listeners.onRecord, signal },
+      {
+        from: position,
+        secondsBefore: (performance.now() - began) / 1000,
+        onProgress: listeners.onProgress,
+        onRecord: listeners.onRecord,
+        signal,
+      },
     );
     const { scores } = result;
     const trained = {

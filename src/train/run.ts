@@ -121,6 +121,8 @@ export interface RunProgress {
 export interface RunOptions {
   /** Where the run stands. Default: its beginning. */
   readonly from?: Position;
+  /** Seconds that went by before: reading and preparing, which count for the run. Default: 0. */
+  readonly secondsBefore?: number;
   readonly onProgress?: (progress: RunProgress) => void;
   readonly onRecord?: (record: RunRecord) => void;
   /** Aborting ends the run after the step at work, with a checkpoint, and with the signal's reason. */
@@ -167,6 +169,7 @@ export async function train(settings: TrainSettings, pieces: RunPieces, options:
   const { batch, batchesPerEpoch } = settings;
   let current = settings;
   let position = options.from ?? beginning;
+  position = { ...position, seconds: position.seconds + (options.secondsBefore ?? 0) };
   let saved = position.step;
   let [savedAt, lap] = [pieces.now(), pieces.now()];
   // Seconds of the last steps and of one validation case, once they are known.
@@ -177,6 +180,8 @@ export async function train(settings: TrainSettings, pieces: RunPieces, options:
   /** Steps that this process has made, and the seconds of the last ones. */
   let measured = 0;
   const recent: number[] = [];
+  /** Whether the number of epochs is a first guess, from the pace of a few steps and of one validation case. */
+  let guessed = false;
   const { cases: allCases, validate } = pieces.validation ?? { cases: 0, validate: undefined };
   const epochCases = Math.min(settings.validationCases, allCases);
 
@@ -258,7 +263,10 @@ export async function train(settings: TrainSettings, pieces: RunPieces, options:
     report('training');
   };
 
-  /** The number of epochs that the time limit leaves, when a first pace is known or when the pace has fallen. */
+  /**
+   * The number of epochs that the time limit leaves: guessed when a first pace is known, corrected after an epoch, and
+   * lowered where the pace has fallen.
+   */
   const keepToLimit = async () => {
     const { timeLimit, epochs } = current;
     if (timeLimit === null || stepSeconds === undefined) return;
@@ -272,16 +280,21 @@ export async function train(settings: TrainSettings, pieces: RunPieces, options:
         { step: stepSeconds!, validation: caseSeconds * epochCases, end: caseSeconds * allCases },
         batchesPerEpoch,
       );
-    if (epochs !== null && epochs <= Math.max(fitting(timeLimit), position.epoch + 1)) return;
     const fits = fitting(timeLimit * (1 - reserve));
-    if (fits < 1) {
+    if (fits < 1 && position.epoch === 0) {
       throw new InputError(
         `One epoch of ${batchesPerEpoch} batches takes about ${Math.ceil(batchesPerEpoch * stepSeconds)} s here, and the ` +
           `end of the run ${Math.ceil(caseSeconds * allCases)} s: they do not fit into the time limit of ${timeLimit} s; ` +
           'raise it, or give fewer --batches-per-epoch.',
       );
     }
-    current = { ...current, epochs: Math.max(fits, position.epoch + 1) };
+    // An epoch that was begun is brought to its end.
+    const inEpoch = position.step > position.epoch * batchesPerEpoch;
+    const wanted = Math.max(fits, position.epoch + (inEpoch ? 1 : 0));
+    const stays = epochs !== null && (wanted === epochs || (!guessed && epochs <= fitting(timeLimit)));
+    guessed = epochs === null;
+    if (stays) return;
+    current = { ...current, epochs: wanted };
     const step = stepSeconds < 10 ? `${Math.round(stepSeconds * 1000)} ms` : `${stepSeconds.toFixed(1)} s`;
     await event(
       epochs === null
