@@ -9,10 +9,12 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { nodeEngine } from '../src/engine/node.ts';
 import { openModel, readVolumeFile, type Segmentation, type SegmenterOptions, segment } from '../src/index.node.ts';
 import { tinyScan, writeScan, writeTinyBundle } from './bundle.ts';
 import { contentType, hasBrowser, launchBrowser, listening, softwareWebgpu } from './chromium.ts';
 import { caseName, operatorCases } from './operator-cases.ts';
+import { tenSteps } from './tenSteps.ts';
 
 type InBrowser = typeof import('./inBrowser.ts');
 
@@ -58,6 +60,9 @@ function differences(
   }
   return { voxels, clear, different };
 }
+
+const worstOf = (found: readonly number[], expected: readonly number[]) =>
+  Math.max(...found.map((value, at) => Math.abs(value - expected[at])));
 
 describe.skipIf(!hasBrowser)('in a real browser', () => {
   const folder = mkdtempSync(join(tmpdir(), 'unetrpp-browser-'));
@@ -143,6 +148,21 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
       expect(result.different / result.clear).toBeLessThanOrEqual(1e-4);
       expect(result.worst).toBeLessThan(1e-4);
     });
+  });
+
+  test('ten steps of training have the losses of Node', async () => {
+    const expected = await tenSteps(nodeEngine, { device: 'cpu', threads: 1 });
+    // What is dropped shows in the losses: without it they are others.
+    const undropped = await tenSteps(nodeEngine, { device: 'cpu', threads: 1 }, false);
+    expect(worstOf(undropped.losses, expected.losses)).toBeGreaterThan(1e-3);
+    await withPage(async (page) => {
+      const found = await call(page, 'trainTenSteps', 2);
+      expect(found.losses).toHaveLength(10);
+      expect(worstOf(found.losses, expected.losses)).toBeLessThan(1e-4);
+      expect(worstOf(found.gradientNorms, expected.gradientNorms)).toBeLessThan(1e-4);
+      expect(Math.abs(found.sumOfSquares / expected.sumOfSquares - 1)).toBeLessThan(1e-5);
+    });
+    expect(expected.losses[9]).toBeLessThan(expected.losses[0]);
   });
 
   test('WebGPU gives the mask of Node', async () => {

@@ -6,6 +6,7 @@ import { webEngine } from '../src/engine/web.ts';
 import { loadModel, readNifti, type SegmenterOptions, segment } from '../src/index.ts';
 import { operatorCase, operatorCases, worstAt } from './operator-cases.ts';
 import { hardmax, programOf, wrongSoftmax } from './planted.ts';
+import { tenSteps } from './tenSteps.ts';
 
 async function fetched(path: string): Promise<Uint8Array> {
   const response = await fetch(path);
@@ -57,6 +58,8 @@ export async function runPlanted(name: 'hardmax' | 'wrongSoftmax') {
   await executable.dispose();
   return { result, notices: executable.notices };
 }
+
+export const trainTenSteps = (threads: number) => tenSteps(webEngine, { device: 'wasm', threads });
 
 /** Compiles with a number of threads of its own. */
 export async function compileWith(threads: number | undefined) {
