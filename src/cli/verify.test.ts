@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { hasShared, sharedPath } from '../../test/shared.ts';
 import { run } from './run.ts';
+import { passed } from './verify/deviation.ts';
 import { tapOf } from './verify/unetrpp.ts';
 
 async function shell(...argv: string[]) {
@@ -37,10 +38,47 @@ describe.skipIf(!hasShared)('unetrpp verify', () => {
     for (const only of ['attention', 'small']) {
       const { code, out } = await shell('verify', folder, '--only', only, '--json');
       expect(code).toBe(0);
-      const { passed, comparisons } = JSON.parse(out) as { passed: boolean; comparisons: unknown[] };
-      expect(passed).toBe(true);
-      expect(comparisons.length).toBeGreaterThan(100);
+      const found = JSON.parse(out) as { passed: boolean; comparisons: unknown[] };
+      expect(found.passed).toBe(true);
+      expect(found.comparisons.length).toBeGreaterThan(100);
     }
+  });
+
+  interface Comparison {
+    readonly set: string;
+    readonly tensor: string;
+    readonly family?: string;
+    readonly bound?: { readonly taken: number };
+  }
+
+  it('reproduces a first step of training: inner tensors, parts of the loss, every gradient, running statistics', async () => {
+    const { out } = await shell('verify', folder, '--only', 'training', '--json');
+    const { comparisons } = JSON.parse(out) as { comparisons: (Comparison & Parameters<typeof passed>[0])[] };
+    const ofThreeSteps = (row: Comparison) => /after three steps|of step [23]$/.test(`${row.family} ${row.tensor}`);
+    const first = comparisons.filter((row) => !ofThreeSteps(row));
+    expect(first.filter((row) => !passed(row)).map(({ set, tensor }) => `${set}: ${tensor}`)).toEqual([]);
+    const gradients = first.filter(({ family }) => family === 'gradients');
+    // Of 259, 155, 230 and 195 parameters, lowered and plain.
+    expect(gradients).toHaveLength(2 * (259 + 155 + 230 + 195));
+    expect(gradients.every(({ bound }) => bound !== undefined)).toBe(true);
+  }, 240_000);
+
+  it('reproduces the gradients of the attention block, inner tensors too', async () => {
+    const { out } = await shell('verify', folder, '--only', 'attention', '--json');
+    const { comparisons } = JSON.parse(out) as { comparisons: Comparison[] };
+    const gradients = comparisons.filter(({ family }) => family === 'gradients');
+    const names = new Set(gradients.map(({ tensor }) => tensor));
+    for (const name of ['tokens', 'qkvv.weight', 'temperature', 'EF', 'F.weight', 'q', 'k_proj', 'attn_SA', 'x_SA']) {
+      expect(names).toContain(`gradient of ${name}`);
+    }
+    expect(gradients.every(({ bound }) => bound!.taken <= 1)).toBe(true);
+  });
+
+  it('reproduces the 78 losses, values and gradients, in float32', async () => {
+    const { code, out } = await shell('verify', sharedPath('golden', 'losses.json'));
+    expect(out).toContain('322 comparisons in 1 sets: all within their limits.');
+    expect(out).toContain('worst: gradient of nnunet.topk50 for logits 0');
+    expect(code).toBe(0);
   });
 
   it('reproduces the four published networks at full size, every intermediate, lowered and plain', async () => {
@@ -55,10 +93,12 @@ describe.skipIf(!hasShared)('unetrpp verify', () => {
       const set = JSON.parse(readFileSync(join(folder, 'small-synapse.json'), 'utf8'));
       set.eval_outputs.out2.samples.values[3] *= 1.01;
       writeFileSync(join(copy, 'small-synapse.json'), JSON.stringify(set));
-      const { code, out, err } = await shell('verify', copy);
+      const { code, out, err } = await shell('verify', copy, '--only', 'small');
       expect(code).toBe(1);
       expect(out).toMatch(/out2 \(reference layout\) .* FAILED/);
       expect(err).toContain('2 of 48 comparisons failed');
+      const training = await shell('verify', copy, '--only', 'training');
+      expect(training).toMatchObject({ code: 2, err: expect.stringContaining('small-synapse.safetensors') });
     } finally {
       rmSync(copy, { recursive: true });
     }

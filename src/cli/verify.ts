@@ -1,21 +1,23 @@
 /**
- * `unetrpp verify FOLDER`: replays reference values through the engine, with lowerings on and off, and shows the worst
- * deviation of each tensor. Exit code 1 when one is beyond its limit.
+ * `unetrpp verify PATH`: replays reference values through the engine, with lowerings on and off, and shows the worst
+ * deviation of each tensor. PATH is a folder of networks or a file of losses. Exit code 1 when one is beyond its limit.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import type { CompileOptions, DeviceName, Engine } from '../engine/engine.ts';
 import { InputError } from '../errors.ts';
 import { noLowerings } from '../program/index.ts';
+import type { Tensor } from '../tensor.ts';
 import { readSafetensors } from '../weights/index.ts';
 import { parseDevice } from './options.ts';
 import { CheckFailed, example, printJson, type Register } from './terminal.ts';
+import { type Deviation, passed } from './verify/deviation.ts';
+import { type ReferenceCase, verifyLosses } from './verify/losses.ts';
+import { type TrainingSet, verifyTraining } from './verify/training.ts';
 import {
   type AttentionKind,
   type AttentionSet,
-  type Deviation,
   type FullSet,
-  passed,
   type SmallSet,
   verifyAttention,
   verifyFull,
@@ -32,68 +34,126 @@ interface ReferenceSet {
   replay(engine: Engine, options: CompileOptions): Promise<Deviation[]>;
 }
 
-/** @throws InputError when the folder holds noLowerings of the sets that are known */
-function referenceSets(folder: string): ReferenceSet[] {
-  if (!existsSync(folder)) throw new InputError(`There is no folder ${folder}; name one that holds reference values.`);
-  const names = readdirSync(folder).sort();
-  const json = (file: string) => JSON.parse(readFileSync(join(folder, file), 'utf8')) as unknown;
-  const sets = names.flatMap((file): ReferenceSet[] => {
-    const match = /^(full|small|epa)(?:-(\w+))?\.json$/.exec(file);
-    if (!match) return [];
-    const [, kind, variant] = match;
-    if (kind === 'full') {
-      return [
-        { name: `full ${variant}`, replay: (engine, options) => verifyFull(json(file) as FullSet, engine, options) },
-      ];
-    }
-    if (kind === 'small') {
-      return [
-        { name: `small ${variant}`, replay: (engine, options) => verifySmall(json(file) as SmallSet, engine, options) },
-      ];
-    }
-    return Object.entries(json(file) as Record<AttentionKind, AttentionSet>).map(([name, set]) => ({
-      name: `attention ${name}`,
-      replay(engine, options) {
-        const inner = readSafetensors(readFileSync(join(folder, `epa-${name}.safetensors`)), `epa-${name}.safetensors`);
-        return verifyAttention(name as AttentionKind, set, inner.tensors, engine, options);
-      },
-    }));
-  });
+const json = (file: string) => JSON.parse(readFileSync(file, 'utf8')) as unknown;
+
+/** The tensors that belong to a JSON file, or to a part of it. @throws InputError */
+function storedTensors(file: string): ReadonlyMap<string, Tensor> {
+  if (!existsSync(file)) throw new InputError(`There is no ${file}; reference values of gradients lie there.`);
+  return readSafetensors(readFileSync(file), basename(file)).tensors;
+}
+
+/** @throws InputError when there is nothing at the path, or no set that is known */
+function referenceSets(path: string): ReferenceSet[] {
+  if (!existsSync(path)) throw new InputError(`There is no folder ${path}; name one that holds reference values.`);
+  const sets = statSync(path).isFile()
+    ? setsOfLosses(path)
+    : readdirSync(path)
+        .sort()
+        .flatMap((file) => setsOfNetworks(path, file));
   if (sets.length > 0) return sets;
   throw new InputError(
-    `${folder} holds no reference values that are known here (full-NAME.json, small-NAME.json, epa.json).`,
+    `${path} holds no reference values that are known here (full-NAME.json, small-NAME.json, epa.json; or the file losses.json).`,
   );
+}
+
+function setsOfLosses(file: string): ReferenceSet[] {
+  if (!/losses\.json$/.test(file)) return [];
+  return [
+    {
+      name: 'losses',
+      replay(engine, options) {
+        const { cases } = json(file) as { cases: readonly ReferenceCase[] };
+        return verifyLosses(cases, storedTensors(file.replace(/json$/, 'safetensors')), engine, options);
+      },
+    },
+  ];
+}
+
+function setsOfNetworks(folder: string, file: string): ReferenceSet[] {
+  const match = /^(full|small|epa)(?:-(\w+))?\.json$/.exec(file);
+  if (!match) return [];
+  const [, kind, variant] = match;
+  const path = join(folder, file);
+  if (kind === 'full') {
+    return [
+      { name: `full ${variant}`, replay: (engine, options) => verifyFull(json(path) as FullSet, engine, options) },
+    ];
+  }
+  if (kind === 'small') {
+    const stored = () => storedTensors(join(folder, `small-${variant}.safetensors`));
+    return [
+      { name: `small ${variant}`, replay: (engine, options) => verifySmall(json(path) as SmallSet, engine, options) },
+      {
+        name: `training ${variant}`,
+        replay: async (engine, options) => verifyTraining(json(path) as TrainingSet, stored(), engine, options),
+      },
+    ];
+  }
+  return Object.entries(json(path) as Record<AttentionKind, AttentionSet>).map(([name, set]) => ({
+    name: `attention ${name}`,
+    async replay(engine, options) {
+      const stored = storedTensors(join(folder, `epa-${name}.safetensors`));
+      return verifyAttention(name as AttentionKind, set, stored, engine, options);
+    },
+  }));
 }
 
 /** `out1 (whole: l2, min, max)` and `out1 (channel means)` are rows of `out1`; layouts stay apart. */
 const tensorOf = (row: Row) => row.tensor.replace(/ \((whole|channel)[^)]*\)$/, '');
 
-function worstByTensor(rows: readonly Row[]): { set: string; tensor: string; on: Row[]; off: Row[] }[] {
-  const groups = new Map<string, { set: string; tensor: string; on: Row[]; off: Row[] }>();
+interface Line {
+  readonly set: string;
+  readonly what: string;
+  readonly on: Row[];
+  readonly off: Row[];
+}
+
+/** One line for each tensor, or each family of tensors. */
+function lines(rows: readonly Row[]): Line[] {
+  const groups = new Map<string, Line>();
   for (const row of rows) {
-    const key = `${row.set}/${tensorOf(row)}`;
-    const group = groups.get(key) ?? { set: row.set, tensor: tensorOf(row), on: [], off: [] };
+    const what = row.family ?? tensorOf(row);
+    const key = `${row.set}/${what}`;
+    const group = groups.get(key) ?? { set: row.set, what, on: [], off: [] };
     (row.lowered ? group.on : group.off).push(row);
     groups.set(key, group);
   }
   return [...groups.values()];
 }
 
-const worst = (rows: readonly Row[]) =>
-  rows.reduce((so, row) => Math.max(so, row.relativeL2, row.relativeMaximum), 0).toExponential(1);
+/** What is shown of a row: the share of its bound, or its deviation. */
+const shown = ({ bound, relativeL2, relativeMaximum }: Row) => bound?.taken ?? Math.max(relativeL2, relativeMaximum);
+
+const worstOf = (rows: readonly Row[]) =>
+  rows.reduce((so, row) => (shown(row) <= shown(so) || Number.isNaN(shown(so)) ? so : row));
+
+function lineText({ what, on, off }: Line): string[] {
+  const both = [...on, ...off];
+  const [{ limit, bound, family }] = both;
+  const figures = [on, off].map((rows) => shown(worstOf(rows)).toExponential(1)).join('  ');
+  const count = family ? `${what} (${on.length})` : what;
+  const verdict = both.every(passed) ? '' : '  FAILED';
+  const text = [`  ${count.padEnd(54)}${figures}  ${bound ? 'bound' : limit.toExponential(0)}${verdict}`];
+  if (family) text.push(`    worst: ${worstOf(both).tensor}`);
+  if (bound) {
+    const { absolute, relative } = bound;
+    text.push(`    share taken of |a - b| <= ${absolute.toExponential(1)} + ${relative} |b|, element by element`);
+  }
+  return text;
+}
 
 export const registerVerify: Register = (program, terminal) => {
   const command = program
     .command('verify')
-    .description('Replay reference values of the networks and show the worst deviation of each tensor.')
-    .argument('<folder>', 'folder with full-NAME.json, small-NAME.json, epa.json and their .safetensors')
+    .description('Replay reference values of networks, trainings and losses and show the worst deviations.')
+    .argument('<path>', 'folder with full-NAME.json, small-NAME.json, epa.json and their .safetensors; or losses.json')
     .option('--only <text>', 'only the sets whose name contains this text, such as "full synapse"')
     .option('--device <name>', 'cpu, cuda or webgpu', parseDevice)
     .option('--json', 'print every comparison as JSON')
-    .action(async (folder: string, options: { only?: string; device?: DeviceName; json?: boolean }) => {
+    .action(async (path: string, options: { only?: string; device?: DeviceName; json?: boolean }) => {
       const { nodeEngine } = await import('../engine/node.ts');
-      const sets = referenceSets(folder).filter(({ name }) => name.includes(options.only ?? ''));
-      if (sets.length === 0) throw new InputError(`No set in ${folder} has "${options.only}" in its name.`);
+      const sets = referenceSets(path).filter(({ name }) => name.includes(options.only ?? ''));
+      if (sets.length === 0) throw new InputError(`No set in ${path} has "${options.only}" in its name.`);
       const rows: Row[] = [];
       for (const set of sets) {
         for (const lowered of [true, false]) {
@@ -109,12 +169,10 @@ export const registerVerify: Register = (program, terminal) => {
       } else {
         terminal.out('Largest of relative L2 and largest deviation over largest value, by tensor\n');
         let set = '';
-        for (const group of worstByTensor(rows)) {
-          if (group.set !== set) terminal.out(`\n${group.set.padEnd(56)}lowered  plain    limit\n`);
-          set = group.set;
-          const verdict = [...group.on, ...group.off].every(passed) ? '' : '  FAILED';
-          const limit = (group.on[0] ?? group.off[0]).limit.toExponential(0);
-          terminal.out(`  ${group.tensor.padEnd(54)}${worst(group.on)}  ${worst(group.off)}  ${limit}${verdict}\n`);
+        for (const line of lines(rows)) {
+          if (line.set !== set) terminal.out(`\n${line.set.padEnd(56)}lowered  plain    limit\n`);
+          set = line.set;
+          for (const text of lineText(line)) terminal.out(`${text}\n`);
         }
         const verdict = failed.length === 0 ? 'all within their limits' : `${failed.length} beyond their limit`;
         terminal.out(`\n${rows.length} comparisons in ${sets.length} sets: ${verdict}.\n`);

@@ -316,7 +316,7 @@ describe('differentiate', () => {
 
   it('says what it cannot do', () => {
     expect(() => differentiate(square(), 'z')).toThrow("no output 'z'");
-    expect(() => differentiate(square(), 'y', ['v'])).toThrow("no input or parameter 'v'");
+    expect(() => differentiate(square(), 'y', ['v'])).toThrow("no input, parameter or tap 'v'");
     const jump = buildProgram('jump', () => ({ y: greater(input('x', [1]), parameter('w', [1], zero)) }));
     expect(() => differentiate(jump, 'y')).toThrow('greater in jump has no gradient: it is constant but for jumps');
     const wide = buildProgram('wide', () => ({ y: add(input('x', [2]), parameter('w', [2], zero)) }));

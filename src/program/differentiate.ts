@@ -3,11 +3,11 @@
  * own rule say what its inputs get; where a value is read several times, what it gets is added up.
  */
 import { add } from './operators/arithmetic.ts';
-import { type Input, operationsBehind, type Parameter, type Program, type Value } from './program.ts';
+import { operationsBehind, type Program, type Value } from './program.ts';
 
 /**
  * @param loss name of an output with one element
- * @param names inputs and parameters whose gradients are wanted; default: all trainable parameters that the loss reads
+ * @param names inputs, parameters and taps whose gradients are wanted; default: all trainable parameters that the loss reads
  * @returns the program with an output `gradient.NAME` for each of them besides its own outputs
  * @throws Error when the loss is no single number, a name is unknown or does not reach the loss, or an operator on the way
  *   has no gradient
@@ -19,7 +19,8 @@ export function differentiate(program: Program, loss: string, names?: readonly s
     throw new Error(`output '${loss}' is [${root.shape}]; only a single number has a gradient`);
   }
   const gradients = new Map<Value, Value>([[root, ones(root)]]);
-  const relevant = valuesThatReach(program, wantedValues(program, names));
+  const wanted = wantedValues(program, names);
+  const relevant = valuesThatReach(program, wanted.values());
 
   for (const operation of [...program.operations].reverse()) {
     const dy = gradients.get(operation);
@@ -40,25 +41,28 @@ export function differentiate(program: Program, loss: string, names?: readonly s
   }
 
   const outputs = new Map(program.outputs);
-  for (const value of wantedValues(program, names)) {
+  for (const [name, value] of wanted) {
     const found = gradients.get(value);
-    if (found) outputs.set(`gradient.${value.name}`, found);
-    else if (names) throw new Error(`output '${loss}' does not depend on '${value.name}'`);
+    if (found) outputs.set(`gradient.${name}`, found);
+    else if (names) throw new Error(`output '${loss}' does not depend on '${name}'`);
   }
   return { ...program, outputs, operations: operationsBehind(outputs.values()) };
 }
 
-function wantedValues(program: Program, names: readonly string[] | undefined): (Input | Parameter)[] {
-  if (!names) return program.parameters.filter(({ trainable }) => trainable);
-  return names.map((name) => {
-    const found = [...program.inputs, ...program.parameters].find((value) => value.name === name);
-    if (!found) throw new Error(`program ${program.name} has no input or parameter '${name}'`);
-    return found;
-  });
+function wantedValues(program: Program, names: readonly string[] | undefined): Map<string, Value> {
+  if (!names) return new Map(program.parameters.filter(({ trainable }) => trainable).map((each) => [each.name, each]));
+  const declared = [...program.inputs, ...program.parameters];
+  return new Map(
+    names.map((name) => {
+      const found = declared.find((value) => value.name === name) ?? program.taps.get(name);
+      if (!found) throw new Error(`program ${program.name} has no input, parameter or tap '${name}'`);
+      return [name, found];
+    }),
+  );
 }
 
 /** The wanted values and every operation that reads one of them, directly or not. */
-function valuesThatReach(program: Program, wanted: readonly Value[]): Set<Value> {
+function valuesThatReach(program: Program, wanted: Iterable<Value>): Set<Value> {
   const reached = new Set<Value>(wanted);
   for (const operation of program.operations) {
     if (operation.inputs.some((input) => reached.has(input))) reached.add(operation);

@@ -1,21 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { hasShared, sharedBytes, sharedJson } from '../../test/shared.ts';
-import { fillExactly, fillInteger } from '../cli/verify/fill.ts';
-import { nodeEngine } from '../engine/node.ts';
-import { buildProgram, check, differentiate, evaluate, input, type Program, type Value } from '../program/index.ts';
-import { elementCount, type Shape, type Tensor, toFloat32 } from '../tensor.ts';
+import { type Drawn, drawn, lossCaseProgram, type ReferenceCase, weightAt } from '../cli/verify/losses.ts';
+import { buildProgram, check, differentiate, evaluate, input, type Value } from '../program/index.ts';
+import type { Shape, Tensor } from '../tensor.ts';
 import { readSafetensors } from '../weights/index.ts';
-import { supervisedLoss } from './deepSupervision.ts';
 import {
   crossEntropyLoss,
   diceCrossEntropyLoss,
   diceFocalLoss,
   diceLoss,
   focalLoss,
-  generalizedDiceLoss,
   softDiceCrossEntropyLoss,
   softDiceLoss,
-  softDiceRegionLoss,
   tverskyLoss,
 } from './losses.ts';
 
@@ -129,141 +125,6 @@ describe('by pencil and paper', () => {
   });
 });
 
-/** How a reference case is described: losses.json. */
-interface Drawn {
-  readonly kind: 'input' | 'label' | 'onehot' | 'multilabel';
-  readonly name: string;
-  readonly shape: number[];
-  readonly lo: number;
-  readonly hi: number;
-  readonly classes: number;
-}
-interface ReferenceCase {
-  readonly id: string;
-  readonly loss: string;
-  readonly options: Record<string, unknown>;
-  readonly inputs: readonly Drawn[];
-  readonly targets: readonly Drawn[];
-  readonly value?: number;
-  readonly value_sum?: number;
-}
-
-function drawn({ kind, name, shape, lo, hi, classes }: Drawn): Tensor {
-  const count = elementCount(shape);
-  if (kind === 'input') return float64(shape, fillExactly(name, count, lo, hi));
-  const labels = fillInteger(name, count, classes);
-  if (kind !== 'onehot') return float64(shape, labels);
-  const [batch, , ...space] = shape;
-  const voxels = elementCount(space);
-  const masks = new Float64Array(count * classes);
-  labels.forEach((label, at) => {
-    masks[(Math.floor(at / voxels) * classes + label) * voxels + (at % voxels)] = 1;
-  });
-  return float64([batch, classes, ...space], masks);
-}
-
-/** The reference's options by our names. An option that is not listed here fails the test. */
-const renamed: Record<string, string> = {
-  include_background: 'includeBackground',
-  do_bg: 'includeBackground',
-  batch: 'batch',
-  batch_dice: 'batch',
-  squared_pred: 'squared',
-  jaccard: 'jaccard',
-  smooth: 'smooth',
-  smooth_nr: 'smoothNumerator',
-  smooth_dr: 'smoothDenominator',
-  soft_label: 'softTarget',
-  weight: 'classWeights',
-  w_type: 'volumeWeights',
-  label_smoothing: 'labelSmoothing',
-  gamma: 'gamma',
-  alpha: 'alpha',
-  beta: 'falseNegatives',
-  clip_tp: 'smallestOverlap',
-  ignore_label: 'ignoredLabel',
-  ignore_index: 'ignoredLabel',
-  k: 'hardestPercent',
-  use_ignore_label: 'lastChannelIgnored',
-  lambda_dice: 'overlapShare',
-  weight_dice: 'overlapShare',
-  lambda_ce: 'otherShare',
-  lambda_focal: 'otherShare',
-  weight_ce: 'otherShare',
-  reduction: 'reduction',
-};
-
-/** Activations by flags; ours is by name. Labels are told from masks by their shape. */
-const flags = new Set(['softmax', 'sigmoid', 'use_softmax', 'to_onehot_y', 'apply_nonlin', 'weight_factors']);
-
-function optionsOf({ loss, options }: ReferenceCase): Record<string, unknown> {
-  const { soft_dice, ce, bce: _, ...own } = options as Record<string, object>;
-  const flat: Record<string, unknown> = { ...own, ...soft_dice, ...ce };
-  const ours: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(flat)) {
-    if (flags.has(name)) continue;
-    const to = loss === 'monai.TverskyLoss' && name === 'alpha' ? 'falsePositives' : renamed[name];
-    if (to === undefined) throw new Error(`the option ${name} has no name here`);
-    ours[to] = value;
-  }
-  if (loss === 'monai.FocalLoss') ours.activation = flat.use_softmax ? 'softmax' : 'sigmoid';
-  else if (loss.startsWith('monai')) ours.activation = flat.softmax ? 'softmax' : flat.sigmoid ? 'sigmoid' : 'none';
-  return ours;
-}
-
-type Loss = (logits: Value, target: Value, options: Record<string, unknown>) => Value;
-
-const losses: Record<string, Loss> = {
-  'monai.DiceLoss': diceLoss,
-  'monai.GeneralizedDiceLoss': generalizedDiceLoss,
-  'monai.TverskyLoss': tverskyLoss,
-  'monai.FocalLoss': focalLoss,
-  'monai.DiceCELoss': diceCrossEntropyLoss,
-  'monai.DiceFocalLoss': diceFocalLoss,
-  'nnunet.MemoryEfficientSoftDiceLoss': softDiceLoss,
-  'nnunet.SoftDiceLoss': softDiceLoss,
-  'nnunet.DC_and_CE_loss': softDiceCrossEntropyLoss,
-  'nnunet.DC_and_topk_loss': softDiceCrossEntropyLoss,
-  'nnunet.DC_and_BCE_loss': softDiceRegionLoss,
-  'nnunet.RobustCrossEntropyLoss': crossEntropyLoss,
-  'nnunet.TopKLoss': crossEntropyLoss,
-  'article.DiceCELoss': (logits, target, { smooth, ...options }) =>
-    diceCrossEntropyLoss(logits, target, {
-      ...options,
-      batch: true,
-      smoothNumerator: smooth as number,
-      smoothDenominator: smooth as number,
-      classWeightsIn: 'crossEntropy',
-    }),
-};
-
-/** The case as a program with the loss, its elements where it has several, and the gradients of the logits. */
-function programOf(one: ReferenceCase): { program: Program; feeds: Map<string, Tensor> } {
-  const feeds = new Map<string, Tensor>();
-  for (const [at, each] of one.inputs.entries()) feeds.set(`logits${at}`, drawn(each));
-  for (const [at, each] of one.targets.entries()) feeds.set(`target${at}`, drawn(each));
-  const options = optionsOf(one);
-  const inner = /\((.*)\)/.exec(one.loss)?.[1];
-  const name = inner ? `nnunet.${inner}` : one.loss;
-  const program = buildProgram('loss', (): Record<string, Value> => {
-    const fed = new Map([...feeds].map(([each, { shape }]) => [each, input(each, shape)]));
-    const lossAt = (head: number) => losses[name](fed.get(`logits${head}`)!, fed.get(`target${head}`)!, options);
-    const weights = one.options.weight_factors as number[] | undefined;
-    const loss = weights ? supervisedLoss(weights, lossAt) : lossAt(0);
-    if (options.reduction !== 'none') return { loss };
-    return {
-      elements: loss,
-      loss: losses[name](fed.get('logits0')!, fed.get('target0')!, { ...options, reduction: 'sum' }),
-    };
-  });
-  // A head of weight 0 does not reach the loss.
-  const names = one.inputs.map((_, at) => `logits${at}`).filter((_, at) => weightAt(one, at) !== 0);
-  return { program: differentiate(program, 'loss', names), feeds };
-}
-
-const weightAt = ({ options }: ReferenceCase, head: number) =>
-  (options.weight_factors as number[] | undefined)?.[head] ?? 1;
-
 describe.skipIf(!hasShared)('the reference implementations’ values and gradients', () => {
   const cases = hasShared ? sharedJson<{ cases: ReferenceCase[] }>('golden', 'losses.json').cases : [];
   const tensors = hasShared ? readSafetensors(sharedBytes('golden', 'losses.safetensors')).tensors : new Map();
@@ -306,32 +167,9 @@ describe.skipIf(!hasShared)('the reference implementations’ values and gradien
 
   // Values are stored in float64; gradients in float32, half a unit of whose last place is 6e-8.
   it.each(cases.map((one) => [one.id, one] as const))('%s', (_, one) => {
-    const { program, feeds } = programOf(one);
+    const { program, feeds } = lossCaseProgram(one);
     check(program);
     expectReference(one, evaluate(program, feeds), 1e-9, 1e-7);
-  });
-
-  const throughOnnx = [
-    'dice.softlabel',
-    'absent.gdice',
-    'dicece.softmax.weight',
-    'dicece.softmax.smoothing',
-    'focal.softmax.alpha',
-    'dicefocal.sigmoid',
-    'tversky.softmax.ab.nobg.batch',
-    'nnunet.dc_ce.ignore',
-    'nnunet.dc_bce.ignore',
-    'nnunet.dc_topk',
-    'nnunet.ds.v2',
-  ];
-  it.each(throughOnnx)('%s in float32 through ONNX Runtime', async (id) => {
-    const one = cases.find((each) => each.id === id)!;
-    const { program, feeds } = programOf(one);
-    const rounded = new Map([...feeds].filter(([name]) => program.inputs.some((each) => each.name === name)));
-    for (const [name, value] of rounded) rounded.set(name, toFloat32(value));
-    const executable = await nodeEngine.compile(program, new Map());
-    expectReference(one, await executable.run(rounded), 1e-5, 1e-5);
-    await executable.dispose();
   });
 
   it('UNETR++’s own loss: values, and gradients of every logit', () => {

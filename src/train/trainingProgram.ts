@@ -104,7 +104,7 @@ function clipFactor(norm: Value, limit: number | null): Value {
 }
 
 /** Moved a tenth towards the batch's statistics, the variance with divisor n - 1 (PyTorch's BatchNorm). */
-function runningStatistics(network: Program): Record<string, Value> {
+export function runningStatistics(network: Program): Record<string, Value> {
   const next: Record<string, Value> = {};
   const moved = (name: string, towards: Value) => {
     const running = network.parameters.find((each) => each.name === name)!;

@@ -6,24 +6,30 @@
 import type { CompileOptions, Engine } from '../../engine/engine.ts';
 import { type UnetrppPreset, type UnetrppSettings, unetrpp, unetrppPresets } from '../../nets/index.ts';
 import { pairedAttention } from '../../nets/unetrpp/attention.ts';
-import { buildProgram, input, type Program, tap, transposeLast, withOutputs } from '../../program/index.ts';
+import {
+  buildProgram,
+  differentiate,
+  input,
+  multiply,
+  type Program,
+  replaceOutputs,
+  sum,
+  transposeLast,
+  type Value,
+  withOutputs,
+} from '../../program/index.ts';
 import { elementCount, type Shape, type Tensor } from '../../tensor.ts';
-import { fill, fillInteger } from './fill.ts';
-
-export interface Deviation {
-  readonly set: string;
-  readonly tensor: string;
-  /** |a - b| / |b| in the L2 norm over the compared values. */
-  readonly relativeL2: number;
-  /** Largest |a - b| over the largest |b|. */
-  readonly relativeMaximum: number;
-  readonly limit: number;
-}
-
-export const passed = (row: Deviation) => row.relativeL2 <= row.limit && row.relativeMaximum <= row.limit;
-
-/** Forward values of a float32 engine: relative L2 and largest deviation over largest magnitude (docs/ARCHITECTURE.md). */
-const forwardLimit = 1e-4;
+import {
+  compare,
+  type Deviation,
+  deviations,
+  type ExpectedTensor,
+  forwardLimit,
+  gradientDeviation,
+  largestMagnitude,
+  numbersOf,
+} from './deviation.ts';
+import { fill } from './fill.ts';
 
 interface FilledTensor {
   readonly name: string;
@@ -32,17 +38,6 @@ interface FilledTensor {
   readonly lo: number;
   readonly hi: number;
   readonly of?: string;
-}
-
-interface ExpectedTensor {
-  readonly shape: Shape;
-  readonly sum: number;
-  readonly mean: number;
-  readonly l2: number;
-  readonly min: number;
-  readonly max: number;
-  readonly per_channel?: { readonly mean: readonly number[]; readonly l2: readonly number[] };
-  readonly samples: { readonly index_name: string; readonly count: number; readonly values: readonly number[] };
 }
 
 interface FullSet {
@@ -80,88 +75,22 @@ interface AttentionSet {
   readonly heads: number;
   readonly p: number;
   readonly input: { readonly name: string; readonly lo: number; readonly hi: number };
+  readonly cotangent: AttentionSet['input'];
   readonly parameters: readonly FilledTensor[];
   readonly out: readonly number[];
   readonly out_clean_layout: readonly number[];
 }
 
-function weightsOf(parameters: readonly FilledTensor[], rename = (name: string) => name): Map<string, Tensor> {
-  const weights = new Map<string, Tensor>();
+export function weightsOf(
+  parameters: readonly FilledTensor[],
+  rename = (name: string) => name,
+): Map<string, Tensor<'float32'>> {
+  const weights = new Map<string, Tensor<'float32'>>();
   for (const { name, shape, kind, lo, hi } of parameters) {
     if (kind === 'alias' || lo === undefined) continue;
     weights.set(rename(name), { dtype: 'float32', shape, data: fill(name, elementCount(shape), lo, hi) });
   }
   return weights;
-}
-
-/** The worst of the compared groups: relative L2 of the vector, and largest deviation over largest magnitude. */
-function compare(got: ArrayLike<number>, wanted: ArrayLike<number>): Pick<Deviation, 'relativeL2' | 'relativeMaximum'> {
-  let squares = 0;
-  let norm = 0;
-  let worst = 0;
-  let largest = 0;
-  for (let i = 0; i < wanted.length; i++) {
-    const deviation = Math.abs(got[i] - wanted[i]);
-    squares += deviation ** 2;
-    norm += wanted[i] ** 2;
-    // A NaN must fail, and every comparison with NaN is false: make it the worst.
-    worst = deviation >= worst || Number.isNaN(deviation) ? deviation : worst;
-    largest = Math.max(largest, Math.abs(wanted[i]));
-  }
-  return { relativeL2: Math.sqrt(squares / norm), relativeMaximum: worst / largest };
-}
-
-/** Samples, and the statistics that see every element: per channel or whole. */
-function deviations(set: string, name: string, got: Tensor<'float32'>, expected: ExpectedTensor): Deviation[] {
-  const { data, shape } = got;
-  if (elementCount(shape) !== elementCount(expected.shape)) {
-    throw new Error(`${set} ${name} has shape [${shape}], expected [${expected.shape}]`);
-  }
-  const indices = fillInteger(expected.samples.index_name, expected.samples.count, data.length);
-  const rows: Deviation[] = [
-    {
-      set,
-      tensor: name,
-      limit: forwardLimit,
-      ...compare(
-        indices.map((i) => data[i]),
-        expected.samples.values,
-      ),
-    },
-  ];
-  let squares = 0;
-  let least = Infinity;
-  let largest = -Infinity;
-  for (const value of data) {
-    squares += value * value;
-    if (value < least) least = value;
-    if (value > largest) largest = value;
-  }
-  rows.push({
-    set,
-    tensor: `${name} (whole: l2, min, max)`,
-    limit: forwardLimit,
-    ...compare([Math.sqrt(squares), least, largest], [expected.l2, expected.min, expected.max]),
-  });
-  if (expected.per_channel) {
-    const [n, channels] = expected.shape;
-    const voxels = data.length / (n * channels);
-    const means = new Float64Array(channels);
-    const norms = new Float64Array(channels);
-    for (let block = 0; block < n * channels; block++) {
-      for (let i = block * voxels; i < (block + 1) * voxels; i++) {
-        means[block % channels] += data[i] / (n * voxels);
-        norms[block % channels] += data[i] ** 2;
-      }
-    }
-    // A mean may be far smaller than the values it averages: deviations count against the root mean square.
-    const rms = expected.per_channel.l2.map((l2) => l2 / Math.sqrt(n * voxels));
-    const shifted = [...means].map((mean, c) => mean - expected.per_channel!.mean[c] + rms[c]);
-    rows.push({ set, tensor: `${name} (channel means)`, limit: forwardLimit, ...compare(shifted, rms) });
-    const l2 = [...norms].map(Math.sqrt);
-    rows.push({ set, tensor: `${name} (channel l2)`, limit: forwardLimit, ...compare(l2, expected.per_channel.l2) });
-  }
-  return rows;
 }
 
 /** `encoder.stage2.block0.epa.x_SA` of the reference files is the tap `unetr_pp_encoder.stages.1.0.epa_block.x_SA`. */
@@ -185,10 +114,10 @@ export async function verifyFull(set: FullSet, engine: Engine, options: CompileO
   return names.flatMap((name) => deviations(label, name, results.get(tapOf(name))!, set.tensors[name]));
 }
 
-const imageOf = ({ input: { name, shape, lo, hi } }: Pick<FullSet, 'input'>): Map<string, Tensor> =>
+export const imageOf = ({ input: { name, shape, lo, hi } }: Pick<FullSet, 'input'>): Map<string, Tensor<'float32'>> =>
   new Map([['image', { dtype: 'float32', shape, data: fill(name, elementCount(shape), lo, hi) }]]);
 
-function smallSettings({ variant, config }: SmallSet): UnetrppSettings {
+export function smallSettings({ variant, config }: SmallSet): UnetrppSettings {
   return {
     ...unetrppPresets[variant],
     inputChannels: config.inc,
@@ -227,11 +156,11 @@ const attentionKinds = {
 
 export type AttentionKind = keyof typeof attentionKinds;
 
-/** @param inner the stored inner tensors of this kind by name */
+/** @param stored the inner tensors of this kind by name, and what the loss's gradient is for them (`dact.NAME`, `grad.NAME`) */
 export async function verifyAttention(
   kind: AttentionKind,
   set: AttentionSet,
-  inner: ReadonlyMap<string, Tensor>,
+  stored: ReadonlyMap<string, Tensor>,
   engine: Engine,
   options: CompileOptions,
 ): Promise<Deviation[]> {
@@ -239,32 +168,20 @@ export async function verifyAttention(
   const prefix = `epa.${kind}.`;
   const weights = weightsOf(set.parameters, (name) => (name.startsWith(prefix) ? name.slice(prefix.length) : name));
   const shape = [set.B, set.N, set.C];
-  const image: Tensor = {
+  const filled = ({ name, lo, hi }: AttentionSet['input']): Tensor<'float32'> => ({
     dtype: 'float32',
     shape,
-    data: fill(set.input.name, elementCount(shape), set.input.lo, set.input.hi),
-  };
+    data: fill(name, elementCount(shape), lo, hi),
+  });
+  const tokens = filled(set.input);
   const rows: Deviation[] = [];
   for (const layout of ['reference', 'clean'] as const) {
-    const built = buildProgram('attention', () => {
-      const tokens = input('tokens', shape);
-      const attention = {
-        heads: set.heads,
-        projection: set.p,
-        layout,
-        initialization: 'normal',
-        dropout: 0,
-        ...attentionKinds[kind],
-      } as const;
-      tap('input', tokens);
-      return { out: transposeLast(pairedAttention(transposeLast(tokens), attention)) };
-    });
-    const inside =
-      layout === 'clean' ? [] : [...inner.keys()].filter((name) => built.taps.has(name) && name !== 'input');
+    const built = attentionProgram(kind, set, layout);
+    const inside = layout === 'clean' ? [] : [...stored.keys()].filter((name) => built.taps.has(name));
     const program = withOutputs(built, [...inside, 'out']);
-    const results = await runOnce(engine, program, weights, options, new Map([['tokens', image]]));
+    const results = await runOnce(engine, program, weights, options, new Map([['tokens', tokens]]));
     for (const name of inside) {
-      const difference = compare(results.get(name)!.data, inner.get(name)!.data as Float32Array);
+      const difference = compare(results.get(name)!.data, numbersOf(stored.get(name)!));
       rows.push({ set: label, tensor: name, limit: forwardLimit, ...difference });
     }
     const wanted = layout === 'clean' ? set.out_clean_layout : set.out;
@@ -275,10 +192,67 @@ export async function verifyAttention(
       ...compare(results.get('out')!.data, wanted),
     });
   }
+
+  const step = attentionStep(kind, set, stored);
+  const feeds = new Map([
+    ['tokens', tokens],
+    ['cotangent', filled(set.cotangent)],
+  ]);
+  const results = await runOnce(engine, step.program, weights, options, feeds);
+  const largest = largestMagnitude([...step.gradients.values()].map((name) => numbersOf(stored.get(name)!)));
+  for (const [name, reference] of step.gradients) {
+    const got = results.get(`gradient.${name}`)!.data;
+    rows.push({
+      set: label,
+      tensor: `gradient of ${name}`,
+      family: 'gradients',
+      ...gradientDeviation(got, numbersOf(stored.get(reference)!), largest),
+    });
+  }
   return rows;
 }
 
-async function runOnce(
+/** `tokens` [B, N, C] -> `out`, the same. */
+function attentionProgram(kind: AttentionKind, set: AttentionSet, layout: 'reference' | 'clean'): Program {
+  return buildProgram('attention', () => {
+    const tokens = input('tokens', [set.B, set.N, set.C]);
+    const attention = {
+      heads: set.heads,
+      projection: set.p,
+      layout,
+      initialization: 'normal',
+      dropout: 0,
+      ...attentionKinds[kind],
+    } as const;
+    return { out: transposeLast(pairedAttention(transposeLast(tokens), attention)) };
+  });
+}
+
+/**
+ * loss = sum(out * cotangent), and its gradients for the input, every parameter and every inner tensor on the way. Norms
+ * are divided out elsewhere than in the references (attention.ts), so some of their inner tensors are not on it.
+ * @returns besides the program, the references' names of the gradients by ours
+ */
+function attentionStep(
+  kind: AttentionKind,
+  set: AttentionSet,
+  stored: ReadonlyMap<string, Tensor>,
+): { program: Program; gradients: Map<string, string> } {
+  const built = replaceOutputs(attentionProgram(kind, set, 'reference'), ({ out }) => ({
+    loss: sum(multiply(out, input('cotangent', out.shape)), [0, 1, 2]),
+  }));
+  const onTheWay = new Set<Value>(built.operations);
+  const gradients = new Map([
+    ['tokens', 'grad.input'],
+    ...built.parameters.map(({ name }) => [name, `grad.${name}`] as const),
+    ...[...built.taps]
+      .filter(([name, value]) => onTheWay.has(value) && stored.has(`dact.${name}`))
+      .map(([name]) => [name, `dact.${name}`] as const),
+  ]);
+  return { program: differentiate(built, 'loss', [...gradients.keys()]), gradients };
+}
+
+export async function runOnce(
   engine: Engine,
   program: Program,
   weights: ReadonlyMap<string, Tensor>,
