@@ -4,8 +4,10 @@
  */
 import { fill } from '../src/cli/verify/fill.ts';
 import {
+  type Attributes,
   absolute,
   add,
+  apply,
   batchNormalization,
   broadcastTo,
   buildProgram,
@@ -15,6 +17,7 @@ import {
   equal,
   evaluate,
   exponential,
+  floor,
   greater,
   input,
   instanceNormalization,
@@ -28,6 +31,7 @@ import {
   maximum,
   mean,
   multiply,
+  operators,
   pad,
   parameter,
   power,
@@ -52,6 +56,40 @@ export interface OperatorCase {
   readonly apply: (values: Value[]) => Value;
   /** Range of the inputs; default -1 to 1. */
   readonly range?: readonly [number, number];
+}
+
+/** Operators that only gradients are made of have no function of their own in the public list. */
+function applyNamed(name: string, values: Value[], attributes: Attributes): Value {
+  return apply(operators.find((each) => each.name === name)!, values, attributes);
+}
+
+/** x [n, c, spatial..] and dy of the convolution's result, for a stride of 1. */
+function weightGradientCase(
+  what: string,
+  {
+    n,
+    c,
+    o,
+    space,
+    kernel,
+    padsBegin,
+    padsEnd,
+    groups,
+  }: Record<'n' | 'c' | 'o' | 'groups', number> &
+    Record<'space' | 'kernel' | 'padsBegin' | 'padsEnd', readonly number[]>,
+): OperatorCase {
+  const results = space.map((length, axis) => length + padsBegin[axis] + padsEnd[axis] - kernel[axis] + 1);
+  return {
+    operator: 'convolutionWeightGradient',
+    what,
+    inputs: [
+      [n, c, ...space],
+      [n, o, ...results],
+    ],
+    // Sums of hundreds of products: so small that results are about 1, which the engines' tolerance is for.
+    range: [-0.5, 0.5],
+    apply: (values) => applyNamed('convolutionWeightGradient', values, { kernel, padsBegin, padsEnd, groups }),
+  };
 }
 
 export const operatorCases: readonly OperatorCase[] = [
@@ -104,6 +142,13 @@ export const operatorCases: readonly OperatorCase[] = [
   { operator: 'broadcast', what: 'to more axes', inputs: [[2, 1]], apply: ([x]) => broadcastTo(x, [3, 2, 4]) },
   { operator: 'sqrt', what: 'of positive numbers', inputs: [[5]], apply: ([a]) => sqrt(a), range: [0, 4] },
   { operator: 'sigmoid', what: 'of a vector', inputs: [[5]], apply: ([a]) => sigmoid(a) },
+  { operator: 'floor', what: 'of both signs', inputs: [[9]], apply: ([x]) => floor(x), range: [-3, 3] },
+  {
+    operator: 'leakyReluSlope',
+    what: 'of both signs',
+    inputs: [[2, 9]],
+    apply: (values) => applyNamed('leakyReluSlope', values, { slope: 0.01 }),
+  },
   { operator: 'leakyRelu', what: 'with slope 0.01', inputs: [[2, 5]], apply: ([a]) => leakyRelu(a) },
   {
     operator: 'matmul',
@@ -147,6 +192,56 @@ export const operatorCases: readonly OperatorCase[] = [
     ],
     apply: ([x, w]) => convolution(x, w, undefined, { groups: 4, pads: [1, 1] }),
   },
+  weightGradientCase('three axes, a batch of two, padded, eight channels', {
+    n: 2,
+    c: 8,
+    o: 9,
+    space: [4, 5, 6],
+    kernel: [3, 3, 3],
+    padsBegin: [1, 1, 1],
+    padsEnd: [1, 1, 1],
+    groups: 1,
+  }),
+  weightGradientCase('three axes, few channels, unequal pads', {
+    n: 2,
+    c: 3,
+    o: 2,
+    space: [4, 5, 6],
+    kernel: [3, 2, 3],
+    padsBegin: [1, 0, 2],
+    padsEnd: [0, 1, 1],
+    groups: 1,
+  }),
+  weightGradientCase('three axes, two groups of eight channels', {
+    n: 2,
+    c: 16,
+    o: 18,
+    space: [3, 4, 5],
+    kernel: [3, 3, 3],
+    padsBegin: [1, 1, 1],
+    padsEnd: [1, 1, 1],
+    groups: 2,
+  }),
+  weightGradientCase('two axes, two groups of few channels', {
+    n: 2,
+    c: 6,
+    o: 4,
+    space: [7, 5],
+    kernel: [3, 3],
+    padsBegin: [1, 1],
+    padsEnd: [1, 1],
+    groups: 2,
+  }),
+  weightGradientCase('two axes, eight channels, no pads', {
+    n: 1,
+    c: 8,
+    o: 8,
+    space: [6, 7],
+    kernel: [3, 2],
+    padsBegin: [0, 0],
+    padsEnd: [0, 0],
+    groups: 1,
+  }),
   {
     operator: 'transposedConvolution',
     what: 'kernel = stride',
@@ -198,6 +293,7 @@ export const operatorCases: readonly OperatorCase[] = [
     apply: ([x]) => logSoftmax(x, 1),
     range: [-30, 30],
   },
+  { operator: 'sum', what: 'over the first two axes', inputs: [[2, 3, 4]], apply: ([x]) => sum(x, [0, 1]) },
   { operator: 'sum', what: 'over two axes', inputs: [[2, 3, 4]], apply: ([x]) => sum(x, [0, 2]) },
   { operator: 'mean', what: 'over the last axis', inputs: [[2, 3, 4]], apply: ([x]) => mean(x, [-1]) },
   { operator: 'l2Norm', what: 'over the last axis', inputs: [[2, 3, 4]], apply: ([x]) => l2Norm(x, [-1]) },

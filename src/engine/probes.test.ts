@@ -6,6 +6,7 @@ import {
   add,
   buildProgram,
   convolution,
+  differentiate,
   evaluate,
   foldParameters,
   input,
@@ -18,6 +19,7 @@ import {
   reshape,
   slice,
   softmax,
+  sum,
   transposedConvolution,
   type Value,
 } from '../program/index.ts';
@@ -99,6 +101,20 @@ describe('a probe', () => {
     const { attributes, shape } = probe.program.operations[0];
     expect(attributes).toMatchObject({ dilations: [5, 1], padsBegin: [6, 1], padsEnd: [4, 1] });
     expect(shape.slice(2)).toEqual([6, 4]);
+  });
+
+  it('of a convolution’s weight gradient keeps kernel, pads and groups, and grows channels and rows', () => {
+    const loss = buildProgram('loss', () => {
+      const w = parameter('w', [128, 32, 3, 3, 3], zeros);
+      const y = convolution(input('x', [2, 64, 16, 32, 64]), w, undefined, { pads: [1, 1, 1], groups: 2 });
+      return { loss: sum(y, [0, 1, 2, 3, 4]) };
+    });
+    const back = differentiate(loss, 'loss');
+    const probe = probesOf(back).find(({ operator }) => operator === 'convolutionWeightGradient')!;
+    const [{ attributes, shape }] = probe.program.operations;
+    expect(attributes).toMatchObject({ kernel: [3, 3, 3], padsBegin: [1, 1, 1], padsEnd: [1, 1, 1], groups: 2 });
+    expect(shown(probe)).toBe('convolutionWeightGradient: 2x24x4x4x12, 2x24x4x4x12');
+    expect(shape).toEqual([24, 12, 3, 3, 3]);
   });
 
   it('of a slice keeps step and direction, and something before and behind', () => {

@@ -173,6 +173,28 @@ const transposeConvolved: Rule = ({ inputs: [x, weight, bias], attributes }, flo
   return { shapes, attributes: { ...attributes, groups: newGroups } };
 };
 
+/** Channels and the last axis grow, over which it sums; each spatial axis keeps its kernel. */
+const convolvedBack: Rule = ({ inputs: [x, dy], attributes }, floor) => {
+  const { groups } = attributes as { groups: number };
+  const kernel = integers(attributes.kernel).map((length) => cut(length, longKernel));
+  const [padsBegin, padsEnd] = [attributes.padsBegin, attributes.padsEnd].map((pads) =>
+    integers(pads).map((pad, axis) => Math.min(pad, kernel[axis] - 1)),
+  );
+  const spatial = dy.shape.slice(2).map((length, axis, { length: axes }) => {
+    const results = cut(length, axis === axes - 1 ? floor : few);
+    return Math.max(results + kernel[axis] - 1 - padsBegin[axis] - padsEnd[axis], 1);
+  });
+  const results = spatial.map((length, axis) => length + padsBegin[axis] + padsEnd[axis] - kernel[axis] + 1);
+  const newGroups = cut(groups, floor);
+  const [inputs, outputs] = [x, dy].map(({ shape }) => newGroups * cut(shape[1] / groups, floor));
+  const n = cut(x.shape[0], few);
+  const shapes: Shape[] = [
+    [n, inputs, ...spatial],
+    [n, outputs, ...results],
+  ];
+  return { shapes, attributes: { kernel, padsBegin, padsEnd, groups: newGroups } };
+};
+
 /** The rank lies as far into the shorter vector as it did. */
 const ranked: Rule = ({ inputs: [x], attributes }, floor) => {
   const length = cut(x.shape[0], floor);
@@ -196,6 +218,7 @@ const rules: Readonly<Record<string, Rule>> = {
   pad: padded,
   convolution: convolved,
   transposedConvolution: transposeConvolved,
+  convolutionWeightGradient: convolvedBack,
 };
 
 /** Their operands are drawn positive: roots, logarithms, and a variance. */
@@ -216,6 +239,7 @@ function nodesOf({ operator, dtype }: Operation, { shapes, attributes }: Reduced
     node: (type) => `${types.push(type)}`,
     int64s: () => 'integers',
     float32: () => 'number',
+    ones: () => 'ones',
   };
   const names = shapes.map((_, index) => `operand${index}`);
   operator.onnx(emitter, names, { types: typed, shape: operator.shape(typed, attributes), attributes });
