@@ -147,6 +147,11 @@ export function checkTrainingSet(
       `No training case of ${name} has ${which}; take a fold whose training cases have it, or remove it from dataset.json.`,
     );
   }
+  return trainingSetNotices(cases, patch);
+}
+
+/** What a user should know of cases together: those without foreground, and a patch larger than all of them. */
+export function trainingSetNotices(cases: readonly TrainingCase[], patch: Vector3): string[] {
   const notices: string[] = [];
   const empty = cases.filter(({ locations }) => locations.size === 0).map((each) => each.name);
   if (empty.length > 0) {

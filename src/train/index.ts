@@ -1,5 +1,16 @@
 /** Training: what a network is to make small. */
+export type { TrainingCase } from './batches.ts';
+export type { LabelledScan } from './cases.ts';
 export { supervisedLoss, supervisedTarget, supervisionWeights } from './deepSupervision.ts';
+export {
+  type FineTuned,
+  type FineTuneListeners,
+  type FineTuneOptions,
+  type FineTuneProgress,
+  fineTune,
+  fineTuneMemory,
+  trainingCase,
+} from './fineTune.ts';
 export {
   type Activation,
   type BinaryCrossEntropyOptions,
