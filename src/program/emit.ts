@@ -90,33 +90,23 @@ export function emit(
     names.set(operation, result);
   });
 
+  // Names of outputs are the user's; a copy node would cost a pass, so the writing node is renamed where it can be.
+  const renamed = new Map<string, string>();
+  for (const [value, name] of outputNames) if (value.kind === 'operation') renamed.set(names.get(value)!, name);
+  const final = (name: string) => renamed.get(name) ?? name;
+  const written = nodes.map((node) => ({
+    ...node,
+    inputs: node.inputs.map(final),
+    outputs: node.outputs.map(final),
+  }));
   const outputs = [...program.outputs].map(([name, value]) => {
-    // Names of outputs are the user's; a copy node would cost a pass, so the writing node is renamed when it can be.
-    const written = nameOf(value);
-    if (value.kind === 'operation' && outputNames.get(value) === name) {
-      renameOutput(nodes, written, name);
-      names.set(value, name);
-    } else {
-      nodes.push({
-        type: 'Identity',
-        domain: '',
-        name: `output_${name}`,
-        inputs: [written],
-        outputs: [name],
-        attributes: {},
-      });
+    if (value.kind !== 'operation' || outputNames.get(value) !== name) {
+      const inputs = [final(nameOf(value))];
+      written.push({ type: 'Identity', domain: '', name: `output_${name}`, inputs, outputs: [name], attributes: {} });
     }
     return { name, dtype: value.dtype, shape: value.shape };
   });
 
-  return { graphName: program.name, opset, nodes, initializers: [...initializers.values()], inputs, outputs, metadata };
-}
-
-function renameOutput(nodes: OnnxNode[], from: string, to: string): void {
-  const rename = (name: string) => (name === from ? to : name);
-  nodes.forEach((node, index) => {
-    if (node.inputs.includes(from) || node.outputs.includes(from)) {
-      nodes[index] = { ...node, inputs: node.inputs.map(rename), outputs: node.outputs.map(rename) };
-    }
-  });
+  const initialized = [...initializers.values()];
+  return { graphName: program.name, opset, nodes: written, initializers: initialized, inputs, outputs, metadata };
 }
