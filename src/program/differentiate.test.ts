@@ -44,6 +44,7 @@ import {
   sqrt,
   subtract,
   sum,
+  tap,
   transpose,
   transposedConvolution,
   transposeLast,
@@ -283,6 +284,132 @@ describe('the gradient of each operator is the slope that finite differences giv
   }
 });
 
+/**
+ * Kernels that lie beside each other, or almost: their gradients are products of matrices only where nothing is padded and
+ * there is one group. `rest`: voxels at the end that no kernel reaches.
+ */
+const tilingCase = fc.record({
+  batch: length(2),
+  groups: fc.constantFrom(1, 1, 2),
+  inputs: length(3),
+  outputs: length(3),
+  bias: fc.boolean(),
+  spatial: fc.array(
+    fc.record({
+      kernel: length(3),
+      count: length(3),
+      rest: fc.nat(2),
+      padBegin: fc.constantFrom(0, 0, 0, 1),
+      padEnd: fc.constantFrom(0, 0, 0, 1),
+    }),
+    { minLength: 1, maxLength: 3 },
+  ),
+});
+
+describe('the gradient of a convolution whose kernel is as long as its stride is the slope too', () => {
+  it('of the convolution, with voxels left over', () => {
+    const tilings = tilingCase.map((c): Case => {
+      const kernel = each(c.spatial, 'kernel');
+      const sizes = c.spatial.map(({ kernel: k, count, rest }) => k * count + Math.min(rest, k - 1));
+      return {
+        shapes: [
+          [c.batch, c.groups * c.inputs, ...sizes],
+          [c.groups * c.outputs, c.inputs, ...kernel],
+          ...(c.bias ? [[c.groups * c.outputs]] : []),
+        ],
+        apply: ([x, w, b]) =>
+          convolution(x, w, b, {
+            strides: kernel,
+            padsBegin: each(c.spatial, 'padBegin'),
+            padsEnd: each(c.spatial, 'padEnd'),
+            groups: c.groups,
+          }),
+      };
+    });
+    fc.assert(fc.property(tilings, expectFiniteDifferences), { numRuns: 60 });
+  });
+
+  it('of the transposed convolution', () => {
+    const tilings = tilingCase.map((c): Case => {
+      const kernel = each(c.spatial, 'kernel');
+      // What is cut off must leave something of each axis.
+      const pads = (key: 'padBegin' | 'padEnd') =>
+        c.spatial.map((axis) => (axis.kernel * axis.count > axis.padBegin + axis.padEnd ? axis[key] : 0));
+      return {
+        shapes: [
+          [c.batch, c.groups * c.inputs, ...each(c.spatial, 'count')],
+          [c.groups * c.inputs, c.outputs, ...kernel],
+          ...(c.bias ? [[c.groups * c.outputs]] : []),
+        ],
+        apply: ([x, w, b]) =>
+          transposedConvolution(x, w, b, {
+            strides: kernel,
+            padsBegin: pads('padBegin'),
+            padsEnd: pads('padEnd'),
+            groups: c.groups,
+          }),
+      };
+    });
+    fc.assert(fc.property(tilings, expectFiniteDifferences), { numRuns: 60 });
+  });
+
+  it('and where nothing is padded, in one group, is written as products', () => {
+    const operatorsOf = (padding: number, groups: number) => {
+      const program = lossOf({
+        shapes: [
+          [2, 2, 5, 4],
+          [4, 2 / groups, 2, 2],
+        ],
+        apply: ([x, w]) => convolution(x, w, undefined, { strides: [2, 2], pads: [padding, padding], groups }),
+      });
+      return differentiate(program, 'loss').operations.map(({ operator }) => operator.name);
+    };
+    const convolutions = (names: string[]) => names.filter((name) => /onvolution/.test(name));
+    expect(convolutions(operatorsOf(0, 1))).toEqual(['convolution']);
+    expect(convolutions(operatorsOf(1, 1)).length).toBeGreaterThan(1);
+    expect(convolutions(operatorsOf(0, 2)).length).toBeGreaterThan(1);
+  });
+});
+
+describe('the gradient of a convolution over three axes is the slope', () => {
+  it('with pads and groups, at stride 1, where it has an operator of its own', () => {
+    const threeAxes = fc
+      .record({
+        batch: length(2),
+        groups: length(2),
+        inputs: length(3),
+        outputs: length(3),
+        spatial: fc.array(
+          fc.record({
+            size: fc.integer({ min: 2, max: 4 }),
+            kernel: length(3),
+            padBegin: fc.nat(2),
+            padEnd: fc.nat(2),
+          }),
+          { minLength: 3, maxLength: 3 },
+        ),
+      })
+      .filter(({ spatial }) =>
+        spatial.every(({ size, kernel, padBegin, padEnd }) => size + padBegin + padEnd >= kernel),
+      )
+      .map(
+        (c): Case => ({
+          shapes: [
+            [c.batch, c.groups * c.inputs, ...each(c.spatial, 'size')],
+            [c.groups * c.outputs, c.inputs, ...each(c.spatial, 'kernel')],
+          ],
+          apply: ([x, w]) =>
+            convolution(x, w, undefined, {
+              padsBegin: each(c.spatial, 'padBegin'),
+              padsEnd: each(c.spatial, 'padEnd'),
+              groups: c.groups,
+            }),
+        }),
+      );
+    fc.assert(fc.property(threeAxes, expectFiniteDifferences), { numRuns: 40 });
+  });
+});
+
 describe('differentiate', () => {
   const square = () =>
     buildProgram('square', () => {
@@ -312,6 +439,21 @@ describe('differentiate', () => {
 
   it('gives gradients of inputs when they are asked for', () => {
     expect([...differentiate(square(), 'y', ['x']).outputs.keys()]).toEqual(['y', 'gradient.x']);
+  });
+
+  it('gives gradients of taps, which are values on the way', () => {
+    const program = buildProgram('tapped', () => {
+      const x = input('x', [1]);
+      const between = tap('between', multiply(x, x));
+      tap('beside', add(x, x));
+      return { y: multiply(between, between) };
+    });
+    const feeds = new Map<string, Tensor>([['x', { dtype: 'float64', shape: [1], data: Float64Array.of(3) }]]);
+    const found = evaluate(differentiate(program, 'y', ['between', 'x']), feeds);
+    // y = b^2 = x^4.
+    expect(found.get('gradient.between')!.data[0]).toBe(18);
+    expect(found.get('gradient.x')!.data[0]).toBe(108);
+    expect(() => differentiate(program, 'y', ['beside'])).toThrow("output 'y' does not depend on 'beside'");
   });
 
   it('says what it cannot do', () => {

@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { fill } from '../../cli/verify/fill.ts';
+import { fill, fillInteger } from '../../cli/verify/fill.ts';
+import { randomSteps } from '../../nets/dropout.ts';
 import { unetrpp, unetrppPresets } from '../../nets/index.ts';
 import { elementCount, type Tensor } from '../../tensor.ts';
+import { nesterovSgd } from '../../train/optimizers.ts';
+import { trainingProgram } from '../../train/trainingProgram.ts';
 import { check } from '../check.ts';
 import {
   add,
@@ -33,8 +36,7 @@ function feedsOf(program: Program): Map<string, Tensor> {
   );
 }
 
-function expectSameMeaning(a: Program, b: Program): void {
-  const feeds = feedsOf(a);
+function expectSameMeaning(a: Program, b: Program, feeds = feedsOf(a)): void {
   const [expected, got] = [evaluate(a, feeds), evaluate(b, feeds)];
   for (const [name, { data: wanted }] of expected) {
     const data = new Float64Array(wanted);
@@ -79,6 +81,52 @@ describe('each lowering means the same with and without it', () => {
       expectSameMeaning(program, lowered);
     }
   });
+});
+
+describe('a whole step of training', () => {
+  // At the lowest stage 2x2x2 voxels are left: enough for a batch norm of two samples to be well conditioned.
+  const program = trainingProgram(
+    unetrpp(
+      {
+        ...unetrppPresets.synapse,
+        classes: 3,
+        stem: [1, 2, 2],
+        patch: [16, 32, 32],
+        featureSize: 8,
+        dims: [8, 8, 8, 8],
+        heads: 2,
+        projections: [3, 3, 3, 2],
+        decoderProjections: [3, 3, 3],
+        depths: [1, 1, 1, 1],
+        decoderDepths: [1, 1, 1],
+      },
+      { batch: 2, training: true },
+    ),
+    {
+      loss: { of: { kind: 'softDiceCrossEntropy', batch: true }, lowestHead: 'kept' },
+      optimizer: nesterovSgd,
+      clipNorm: 12,
+      average: true,
+    },
+  );
+  const feeds = feedsOf(program);
+  for (const { name, shape } of program.inputs) {
+    const count = elementCount(shape);
+    const integers = (below: number): Tensor => ({
+      dtype: 'float32',
+      shape,
+      data: Float32Array.from(fillInteger(name, count, below)),
+    });
+    if (name.startsWith('random.')) feeds.set(name, integers(randomSteps));
+    if (name === 'target') feeds.set(name, integers(3));
+  }
+
+  it('of two samples, with dropout and averages, means the same lowered for the CPU', () => {
+    const lowered = lower(program, 'cpu');
+    check(lowered);
+    expect(print(lowered)).not.toBe(print(program));
+    expectSameMeaning(program, lowered, feeds);
+  }, 120_000);
 });
 
 describe('winograd along depth', () => {
