@@ -1,18 +1,17 @@
 /**
- * The page in a real browser: built as it ships, served with the headers of `npm run web`, driven as a user would. Needs
- * Chromium; without it the tests are skipped, and say so.
+ * The page in a real browser, driven as a user would; its training is in trainingPage.test.ts. Needs Chromium; without it the tests are skipped, and say so.
  */
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Browser, Page } from 'playwright-core';
-import { build, type PreviewServer, preview } from 'vite';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openModel, readVolumeFile, segment } from '../src/index.node.ts';
 import { labelVolumes, readNifti, stackChannels } from '../src/volume/index.ts';
+import { type BuiltPage, openBuiltPage } from './builtPage.ts';
 import { tinyScan, writeScan, writeTinyBundle } from './bundle.ts';
-import { contentType, hasBrowser, launchBrowser, listening, softwareWebgl } from './chromium.ts';
+import { contentType, hasBrowser, listening } from './chromium.ts';
 import { drawnSlice } from './drawnDicom.ts';
 import { hasShared, sharedPath } from './shared.ts';
 
@@ -26,47 +25,21 @@ describe.skipIf(!hasBrowser)('the page', () => {
     writeFileSync(join(folder, name), text);
     return join(folder, name);
   };
-  const outside: string[] = [];
-  const complaints: string[] = [];
-  let server: PreviewServer;
-  let browser: Browser;
+  let opened: BuiltPage;
   let page: Page;
 
   beforeAll(async () => {
-    const config = { configFile: file('web/vite.config.ts'), build: { outDir: built, emptyOutDir: true } };
-    await build({ ...config, logLevel: 'error' });
-    server = await preview({ ...config, preview: { port: 0, host: 'localhost' } });
-    browser = await launchBrowser(softwareWebgl);
-    page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-    page.setDefaultTimeout(60_000);
-    const [home] = server.resolvedUrls!.local;
-    page.on('request', (request) => {
-      if (!/^(blob|data):/.test(request.url()) && !request.url().startsWith(home)) outside.push(request.url());
-    });
-    page.on('pageerror', (error) => complaints.push(String(error)));
-    page.on('console', (message) => {
-      if (message.type() === 'error') complaints.push(message.text());
-    });
-    await page.goto(home);
+    opened = await openBuiltPage(built);
+    page = opened.page;
   });
 
   afterAll(async () => {
-    await browser?.close();
-    await server?.close();
+    await opened?.close();
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** Drops files and folders on the page from outside of the browser, as a hand with a mouse does. */
-  const drop = async (...paths: string[]) => {
-    const session = await page.context().newCDPSession(page);
-    const data = { items: [], files: paths, dragOperationsMask: 1 };
-    for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
-      await session.send('Input.dispatchDragEvent', { type, x: 640, y: 400, data });
-    }
-    await session.detach();
-  };
-
-  const shown = (selector: string) => page.locator(selector).textContent();
+  const drop: BuiltPage['drop'] = (...paths) => opened.drop(...paths);
+  const shown: BuiltPage['shown'] = (selector) => opened.shown(selector);
 
   test('says that it is no medical device, and that the scan stays', async () => {
     expect(await shown('footer')).toMatch(/not a medical device.*stays in this browser/is);
@@ -125,7 +98,7 @@ describe.skipIf(!hasBrowser)('the page', () => {
   });
 
   test('a run can be cancelled, and another one started', async () => {
-    await page.locator('summary', { hasText: 'Options' }).click();
+    await page.locator('summary:visible', { hasText: 'Options' }).click();
     await page.locator('#mirror').check();
     await page.locator('#run').click();
     await page.locator('#progress-text', { hasText: 'Tile' }).waitFor();
@@ -241,8 +214,8 @@ describe.skipIf(!hasBrowser)('the page', () => {
   });
 
   test('nothing was asked of another server, and nothing went wrong unseen', () => {
-    expect(outside).toEqual([]);
-    expect(complaints).toEqual([]);
+    expect(opened.outside).toEqual([]);
+    expect(opened.complaints).toEqual([]);
   });
 
   /** Tries to reach a server that would answer, from the page and from its worker. */

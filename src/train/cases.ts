@@ -147,19 +147,7 @@ export function checkTrainingSet(
       `No training case of ${name} has ${which}; take a fold whose training cases have it, or remove it from dataset.json.`,
     );
   }
-  return trainingSetNotices(cases, patch);
-}
-
-/** What a user should know of cases together: those without foreground, and a patch larger than all of them. */
-export function trainingSetNotices(cases: readonly TrainingCase[], patch: Vector3): string[] {
-  const notices: string[] = [];
-  const empty = cases.filter(({ locations }) => locations.size === 0).map((each) => each.name);
-  if (empty.length > 0) {
-    const more = empty.length > 3 ? ` and ${empty.length - 3} more` : '';
-    notices.push(
-      `Without foreground: ${empty.slice(0, 3).join(', ')}${more}; patches of ${empty.length === 1 ? 'it' : 'them'} are drawn from anywhere.`,
-    );
-  }
+  const notices = emptyCaseNotices(cases);
   const largest = [0, 1, 2].map((axis) => Math.max(...cases.map((each) => each.patch.shape[axis])));
   const short = ['d', 'h', 'w'].filter((_, axis) => patch[axis] > largest[axis]);
   if (short.length > 0) {
@@ -169,4 +157,14 @@ export function trainingSetNotices(cases: readonly TrainingCase[], patch: Vector
     );
   }
   return notices;
+}
+
+/** Which cases have no foreground, in a sentence. */
+export function emptyCaseNotices(cases: readonly TrainingCase[]): string[] {
+  const empty = cases.filter(({ locations }) => locations.size === 0).map((each) => each.name);
+  if (empty.length === 0) return [];
+  const more = empty.length > 3 ? ` and ${empty.length - 3} more` : '';
+  return [
+    `Without foreground: ${empty.slice(0, 3).join(', ')}${more}; patches of ${empty.length === 1 ? 'it' : 'them'} are drawn from anywhere.`,
+  ];
 }

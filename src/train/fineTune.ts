@@ -16,7 +16,7 @@ import type { Tensor } from '../tensor.ts';
 import type { Vector3, Volume } from '../volume/index.ts';
 import type { Manifest } from '../weights/index.ts';
 import { type BatchSettings, inThisThread, type TrainingCase } from './batches.ts';
-import { checkScan, type LabelledScan, prepareCase, trainingSetNotices } from './cases.ts';
+import { checkScan, emptyCaseNotices, type LabelledScan, prepareCase } from './cases.ts';
 import { adamW } from './optimizers.ts';
 import { learningRate, type ScheduleSettings } from './schedules.ts';
 import { createTrainer, stepProgram, type TrainerSettings } from './trainer.ts';
@@ -198,7 +198,7 @@ function augmentationOf({ plan }: Model): BatchSettings['augmentation'] {
 }
 
 /** @throws InputError when nothing could be learned from the cases */
-function noticesOf(cases: readonly TrainingCase[], { labels, plan }: Model): string[] {
+function noticesOf(cases: readonly TrainingCase[], { labels }: Model): string[] {
   if (cases.length === 0) throw new InputError('There is no labelled scan to train on; give at least one.');
   if (cases.every(({ locations }) => locations.size === 0)) {
     const which = cases.length === 1 ? `The label map of ${cases[0].name} has` : 'The label maps have';
@@ -211,7 +211,7 @@ function noticesOf(cases: readonly TrainingCase[], { labels, plan }: Model): str
   const forgotten = absent.map(
     ([value, name]) => `No case has ${name} (${value}); the model may forget how to find it.`,
   );
-  return [...trainingSetNotices(cases, plan.patch as unknown as Vector3), ...forgotten];
+  return [...emptyCaseNotices(cases), ...forgotten];
 }
 
 type Recipe = TrainerSettings & { readonly steps: number; readonly plannedSteps: number; readonly rate: number };

@@ -1,13 +1,14 @@
 /**
  * The page's end of the worker: questions as promises, progress, cancelling. A worker that is deep in the network hears
  * nothing until a tile is done; one that does not answer a cancel in time is ended, and the next question finds a new
- * one with the same scan and model.
+ * one with the same scan, model and cases.
  */
-import type { Progress } from '../../src/index.ts';
 import {
+  type AnyProgress,
   type FailureKind,
   type FromWorker,
   type Kind,
+  type Progresses,
   type Question,
   type Questions,
   type ToWorker,
@@ -15,8 +16,11 @@ import {
 } from './protocol.ts';
 import workerUrl from './worker.ts?worker&url';
 
-/** How long a worker may take to answer a cancel. */
-const patienceMs = 1000;
+/** How long a worker may take to answer a cancel; what a training has learned is waited for. */
+const patienceMs = (kind: Kind) => (kind === 'fineTune' ? Number.POSITIVE_INFINITY : 1000);
+
+/** What the worker holds of answered questions, in the order in which a new worker must be told. */
+const holding: readonly Kind[] = ['scan', 'model', 'cases'];
 
 export class Failure extends Error {
   override readonly name = 'Failure';
@@ -27,8 +31,8 @@ export class Failure extends Error {
   }
 }
 
-interface AskOptions {
-  readonly onProgress?: (progress: Progress) => void;
+interface AskOptions<K extends Kind> {
+  readonly onProgress?: K extends keyof Progresses ? (progress: Progresses[K]) => void : never;
   readonly signal?: AbortSignal;
 }
 
@@ -36,13 +40,13 @@ interface AskOptions {
 export type Ask = <K extends Kind>(
   kind: K,
   asked: Questions[K]['asks'],
-  options?: AskOptions,
+  options?: AskOptions<K>,
 ) => Promise<Questions[K]['answer']>;
 
 interface Waiting {
   resolve(answer: Questions[Kind]['answer']): void;
   reject(failure: Failure): void;
-  onProgress?: (progress: Progress) => void;
+  onProgress?: (progress: AnyProgress) => void;
 }
 
 /**
@@ -59,7 +63,7 @@ export function startClient(): Ask {
   let worker: Worker | undefined;
   let lastId = 0;
   const waiting = new Map<number, Waiting>();
-  /** The last scan and model that were read: what a new worker must be told first. */
+  /** The last scan, model and cases that were read: what a new worker must be told first. */
   const held = new Map<Kind, Question>();
 
   const end = (failure: Failure) => {
@@ -77,7 +81,7 @@ export function startClient(): Ask {
         event.preventDefault();
         end(new Failure('bug', event.message || 'the worker could not be started'));
       });
-      for (const question of held.values()) worker.postMessage(question);
+      for (const kind of holding) if (held.has(kind)) worker.postMessage(held.get(kind));
     }
     worker.postMessage(message);
   };
@@ -102,15 +106,17 @@ export function startClient(): Ask {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const cancel = () => {
       post({ kind: 'cancel', id });
-      timer = setTimeout(() => end(new Failure('cancelled', 'the run was cancelled')), patienceMs);
+      const patience = patienceMs(kind);
+      if (patience === Number.POSITIVE_INFINITY) return;
+      timer = setTimeout(() => end(new Failure('cancelled', 'the run was cancelled')), patience);
     };
     try {
       const answer = await new Promise<Questions[Kind]['answer']>((resolve, reject) => {
-        waiting.set(id, { resolve, reject, onProgress });
+        waiting.set(id, { resolve, reject, onProgress: onProgress as Waiting['onProgress'] });
         signal?.addEventListener('abort', cancel);
         post(question);
       });
-      if (kind === 'scan' || kind === 'model') held.set(kind, question);
+      if (holding.includes(kind)) held.set(kind, question);
       return answer as Questions[typeof kind]['answer'];
     } finally {
       clearTimeout(timer);

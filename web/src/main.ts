@@ -1,6 +1,6 @@
 /**
  * The page: takes files, asks the worker, shows what it answers. From the start to the bench (a scan and a model), from
- * there to a run and its result, and back. What a word or number looks like is in wording.ts, the canvas in viewer.ts.
+ * there to a run and its result, and back; or to training, which is training.ts's. What a word or number looks like is in wording.ts, the canvas in viewer.ts.
  */
 import { InputError } from '../../src/errors.ts';
 import type { Progress } from '../../src/index.ts';
@@ -9,8 +9,10 @@ import { labelColor } from '../../src/volume/index.ts';
 import { Failure, startClient } from './client.ts';
 import { button, element, fill, input, make, note, select, show, text } from './elements.ts';
 import { baseName, chosenFiles, droppedFiles, type Given, imagesOf, scanName, sortFiles } from './files.ts';
+import { holdsLabels } from './labelledFiles.ts';
 import type { GivenFile, LoadedModel, Scan, Segmented, Series } from './protocol.ts';
 import { exampleScan, type ModelFiles, shippedModel } from './shipped.ts';
+import { startTraining } from './training.ts';
 import { openViewer, type Position, type Viewer } from './viewer.ts';
 import { by, listed, type Moment, memory, milliliters, progressText, timeLeft } from './wording.ts';
 
@@ -30,6 +32,8 @@ let model: LoadedModel | undefined;
 let modelIsShipped = false;
 /** How many models are on their way; while any is, the one that is there is not run. */
 let modelsComing = 0;
+/** Settled when the last model that was asked for is there, or has failed. */
+let modelComing = Promise.resolve();
 let reading = false;
 let running: AbortController | undefined;
 let maskUrl: string | undefined;
@@ -70,8 +74,12 @@ function chip(label: number): HTMLElement {
 
 async function take(files: readonly GivenFile[]): Promise<void> {
   show('failure', false);
-  if (running || reading) {
-    const wait = running ? 'Cancel the run, or wait for it.' : 'Wait until the last scan is read.';
+  if (running || reading || training.isBusy) {
+    const wait = training.isBusy
+      ? 'Stop the training, or wait for it.'
+      : running
+        ? 'Cancel the run, or wait for it.'
+        : 'Wait until the last scan is read.';
     fail('These files were not taken', new InputError(wait));
     return;
   }
@@ -87,7 +95,9 @@ async function take(files: readonly GivenFile[]): Promise<void> {
     const name = manifest.path.split('/').at(-2) ?? manifest.path;
     await takeModel(name, async () => ({ manifest: manifest.bytes, weights: weights.bytes }), false);
   }
-  if (given.scan.length > 0) await takeScan(given.scan);
+  if (given.scan.length === 0) return;
+  if (training.isOpen || holdsLabels(given.scan)) await openTraining(given.scan);
+  else await takeScan(given.scan);
 }
 
 /** Reads a scan; when that fails, the one before stays. */
@@ -157,7 +167,12 @@ function openedViewer(): Promise<Viewer | undefined> {
 const takeShippedModel = () => takeModel('hippocampus', shippedModel, true);
 
 /** Loads a model; when that fails, the one before stays. */
-async function takeModel(name: string, files: () => Promise<ModelFiles>, isShipped: boolean): Promise<void> {
+function takeModel(name: string, files: () => Promise<ModelFiles>, isShipped: boolean): Promise<void> {
+  modelComing = loadModel(name, files, isShipped);
+  return modelComing;
+}
+
+async function loadModel(name: string, files: () => Promise<ModelFiles>, isShipped: boolean): Promise<void> {
   const channelsBefore = model?.channels.length ?? 1;
   modelsComing += 1;
   button('run').disabled = true;
@@ -180,6 +195,7 @@ async function takeModel(name: string, files: () => Promise<ModelFiles>, isShipp
     }
   }
   await refresh();
+  await training.modelChanged();
 }
 
 function showModel(): void {
@@ -359,7 +375,7 @@ function showRunning(going: boolean): void {
   show('running', going);
   show('run-form', !going);
   element('bench', HTMLElement).setAttribute('aria-busy', String(going));
-  for (const id of ['start-over', 'choose-model-folder', 'choose-model-files', 'shipped-model']) {
+  for (const id of ['start-over', 'choose-model-folder', 'choose-model-files', 'shipped-model', 'fine-tune-model']) {
     button(id).disabled = going;
   }
   for (const choice of document.querySelectorAll<HTMLSelectElement>('#channels select, #series')) {
@@ -394,6 +410,41 @@ function progressShown(): (progress: Progress) => void {
     [stage, said] = [progress.stage, now.time];
     announce(words);
   };
+}
+
+// --- training ---
+
+const training = startTraining({
+  ask,
+  model: () => model,
+  async modelReady() {
+    if (!model && modelsComing === 0) void takeShippedModel();
+    await modelComing;
+  },
+  takeModel: (name, files) => takeModel(name, files, false),
+  fail,
+  announce,
+  showNotices,
+  chip,
+  leave: leaveTraining,
+});
+
+async function openTraining(files?: readonly GivenFile[]): Promise<void> {
+  for (const id of ['start', 'scan-stage', 'segment-panel', 'result', 'fine-tune-model']) show(id, false);
+  show('bench', true);
+  await training.open(files);
+}
+
+/** To the scan that is there, or to the start. */
+function leaveTraining(): void {
+  show('failure', false);
+  training.close();
+  for (const id of ['scan-stage', 'segment-panel', 'fine-tune-model']) show(id, true);
+  show('bench', scan !== undefined);
+  show('start', !scan);
+  show('result', maskUrl !== undefined);
+  if (scan) element('stage-title', HTMLElement).focus({ preventScroll: true });
+  else button('choose-files').focus({ preventScroll: true });
 }
 
 // --- the result ---
@@ -479,6 +530,8 @@ for (const [id, chooser] of [
   ['choose-folder', 'folder-input'],
   ['choose-model-files', 'files-input'],
   ['choose-model-folder', 'folder-input'],
+  ['choose-cases', 'files-input'],
+  ['choose-cases-folder', 'folder-input'],
 ]) {
   button(id).addEventListener('click', () => input(chooser).click());
 }
@@ -500,6 +553,9 @@ button('start-over').addEventListener('click', () => {
   show('failure', false);
   startOver();
 });
+for (const id of ['start-training', 'fine-tune-model']) {
+  button(id).addEventListener('click', () => void openTraining());
+}
 button('shipped-model').addEventListener('click', () => void takeShippedModel());
 button('failure-close').addEventListener('click', () => {
   show('failure', false);

@@ -1,9 +1,10 @@
 /**
- * What the page and its worker say to each other. The worker holds one scan and one model; the page asks, one question at
+ * What the page and its worker say to each other. The worker holds one scan, one model and the cases to train it on; the page asks, one question at
  * a time is answered, and each answer, step of progress or failure carries the question's number.
  */
 import type { DeviceName, DeviceReport } from '../../src/engine/engine.ts';
 import type { Progress } from '../../src/index.ts';
+import type { FineTuneProgress } from '../../src/train/fineTune.ts';
 import type { LabelVolume, Vector3 } from '../../src/volume/index.ts';
 
 /** By it the worker knows that it is the page's own, not one of the threads that the runtime starts. */
@@ -68,6 +69,38 @@ export interface Series {
   readonly spacing: Vector3 | undefined;
 }
 
+/** A scan and its label map, to learn from. */
+export interface LabelledFiles {
+  readonly name: string;
+  /** In the order of the channels. */
+  readonly images: readonly GivenFile[];
+  readonly labels: GivenFile;
+}
+
+export interface LabelledCase {
+  readonly name: string;
+  /** Voxels along x, y, z as stored. */
+  readonly size: Vector3;
+  /** Of each structure that occurs. */
+  readonly labels: readonly { readonly value: number; readonly name: string; readonly voxels: number }[];
+  readonly notices: readonly string[];
+}
+
+interface FineTuneAsks {
+  readonly device: DeviceName;
+  readonly steps: number;
+  readonly rate: number;
+  readonly batch: number;
+}
+
+export interface FineTunedModel {
+  /** The files of the bundle. */
+  readonly manifest: Uint8Array<ArrayBuffer>;
+  readonly weights: Uint8Array<ArrayBuffer>;
+  readonly steps: number;
+  readonly notices: readonly string[];
+}
+
 /** Question -> what it carries and what it is answered with. */
 export interface Questions {
   devices: { asks: Record<never, never>; answer: readonly DeviceReport[] };
@@ -81,7 +114,21 @@ export interface Questions {
   /** Peak bytes of a run, roughly. */
   memory: { asks: { readonly device: DeviceName }; answer: number };
   segment: { asks: RunOptions; answer: Segmented };
+  /** Reads labelled scans and prepares them for the model; the worker holds them. */
+  cases: { asks: { readonly cases: readonly LabelledFiles[] }; answer: readonly LabelledCase[] };
+  /** Peak bytes of a training, roughly. */
+  trainingMemory: { asks: Pick<FineTuneAsks, 'device' | 'batch'>; answer: number };
+  /** Cancelling it ends it after the step at work, with what was learned. */
+  fineTune: { asks: FineTuneAsks; answer: FineTunedModel };
 }
+
+/** What a question's answer is on its way. */
+export interface Progresses {
+  segment: Progress;
+  fineTune: FineTuneProgress;
+}
+
+export type AnyProgress = Progresses[keyof Progresses];
 
 export type Kind = keyof Questions;
 
@@ -94,5 +141,5 @@ export type FailureKind = 'input' | 'resource' | 'cancelled' | 'bug';
 
 export type FromWorker =
   | { readonly id: number; readonly answer: Questions[Kind]['answer'] }
-  | { readonly id: number; readonly progress: Progress }
+  | { readonly id: number; readonly progress: AnyProgress }
   | { readonly id: number; readonly failure: { readonly kind: FailureKind; readonly message: string } };

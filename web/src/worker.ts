@@ -1,6 +1,7 @@
 /**
- * The worker: reads scans and models, runs the network, writes masks, so that the page stays responsive. It holds the last
- * scan and the last model that it read. All that it knows of segmentation is the library's `segment`.
+ * The worker: reads scans and models, runs and trains the network, writes masks, so that the page stays responsive. It holds the last
+ * scan, model and labelled cases that it read. All that it knows of segmentation is the library's `segment`, and of training
+ * `fineTune`.
  */
 import { webEngine } from '../../src/engine/web.ts';
 import {
@@ -15,11 +16,13 @@ import {
   writeNiftiLabels,
 } from '../../src/index.ts';
 import { networkMemory, scanMemory } from '../../src/predict/index.ts';
+import { fineTune, fineTuneMemory, type TrainingCase, trainingCase } from '../../src/train/index.ts';
 import { listDicomSeries } from '../../src/volume/formats/dicomSeries.ts';
 import type { VolumeImage } from '../../src/volume/formats/image.ts';
 import { stackChannels } from '../../src/volume/index.ts';
 import { readImage } from '../../src/volume/read.ts';
 import { rangeOf } from '../../src/volume/volume.ts';
+import { packBundle } from '../../src/weights/index.ts';
 import { imageFile } from './files.ts';
 import {
   type FailureKind,
@@ -34,6 +37,8 @@ import {
 
 let scan: VolumeImage | undefined;
 let model: Model | undefined;
+/** Prepared for the model. */
+let cases: readonly TrainingCase[] = [];
 
 interface Turn {
   readonly signal: AbortSignal;
@@ -106,6 +111,52 @@ const answers: Answers = {
       file: ownBytes(writeNiftiLabels(labels, { source })),
     };
   },
+
+  async cases({ cases: given }) {
+    const known = theModel();
+    cases = [];
+    const prepared: TrainingCase[] = [];
+    const facts = [];
+    for (const { name, images, labels: labelFile } of given) {
+      const scan = await readScan(
+        images.map((file) => [file]),
+        undefined,
+      );
+      const { volume: labels, notices } = await readScan([[labelFile]], undefined);
+      prepared.push(trainingCase(known, name, { image: scan.volume, labels }));
+      const counts = new Map<number, number>();
+      for (const value of labels.data) counts.set(value, (counts.get(value) ?? 0) + 1);
+      const [z, y, x] = labels.shape;
+      facts.push({
+        name,
+        size: [x, y, z] as const,
+        labels: [...known.labels].slice(1).flatMap(([value, label]) => {
+          const voxels = counts.get(value);
+          return voxels ? [{ value, name: label, voxels }] : [];
+        }),
+        notices: [...scan.notices, ...notices],
+      });
+    }
+    cases = prepared;
+    return facts;
+  },
+
+  async trainingMemory(options) {
+    return fineTuneMemory(webEngine, theModel(), options);
+  },
+
+  async fineTune(options, { signal, report }) {
+    const before = theModel();
+    const tuned = await fineTune(webEngine, before, cases, options, { onProgress: report, signal });
+    // In the precision of what it began with: a bundle does not double by learning.
+    const packed = await packBundle(tuned.manifest, tuned.weights, before.manifest.weights.dtype);
+    return {
+      manifest: ownBytes(packed.manifest),
+      weights: ownBytes(packed.weights),
+      steps: tuned.losses.length,
+      notices: tuned.notices,
+    };
+  },
 };
 
 /** @throws InputError when no image can be read, or the channels lie on different grids */
@@ -121,6 +172,11 @@ async function readScan(images: readonly (readonly GivenFile[])[], series: numbe
     header: first.header,
     notices: parts.flatMap(({ notices }) => notices),
   };
+}
+
+function theModel(): Model {
+  if (!model) throw new InputError('The model cannot be read again; give it again.');
+  return model;
 }
 
 function both(): { scan: VolumeImage; model: Model } {
@@ -145,8 +201,7 @@ function failure(error: unknown): { kind: FailureKind; message: string } {
   if (/out of memory|bad_alloc|allocation failed|memory access out of bounds/i.test(message)) {
     return {
       kind: 'resource',
-      message:
-        'This browser has no memory left for the run; close other tabs, or segment the scan with the command line.',
+      message: 'This browser has no memory left for the run; close other tabs, or use the command line.',
     };
   }
   return { kind: 'bug', message };
