@@ -55,7 +55,9 @@ describe.skipIf(!hasShared)('unetrpp verify', () => {
     const { out } = await shell('verify', folder, '--only', 'training', '--json');
     const { comparisons } = JSON.parse(out) as { comparisons: (Comparison & Parameters<typeof passed>[0])[] };
     const ofThreeSteps = (row: Comparison) => /after three steps|of step [23]$/.test(`${row.family} ${row.tensor}`);
-    const first = comparisons.filter((row) => !ofThreeSteps(row));
+    // Three steps magnify rounding (docs/ARCHITECTURE.md): what float32 gives of them is held for Synapse alone here, and in
+    // float64 by trainingProgram.test.ts.
+    const first = comparisons.filter((row) => !ofThreeSteps(row) || row.set === 'training synapse');
     expect(first.filter((row) => !passed(row)).map(({ set, tensor }) => `${set}: ${tensor}`)).toEqual([]);
     const gradients = first.filter(({ family }) => family === 'gradients');
     // Of 259, 155, 230 and 195 parameters, lowered and plain.

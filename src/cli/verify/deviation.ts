@@ -22,7 +22,7 @@ export interface Deviation {
 }
 
 /** |a - b| <= absolute + relative |b| for every element. */
-export interface Bound {
+interface Bound {
   readonly absolute: number;
   readonly relative: number;
   /** The largest share of it that an element takes: at most 1 is within. */
