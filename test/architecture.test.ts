@@ -20,7 +20,7 @@ const arrows: Record<string, readonly string[]> = {
   dataset: ['volume'],
   evaluate: ['volume'],
   predict: ['nets', 'program', 'engine', 'weights', 'volume', 'dataset'],
-  train: ['nets', 'program', 'engine', 'weights', 'dataset', 'predict', 'evaluate'],
+  train: ['nets', 'program', 'engine', 'weights', 'volume', 'dataset', 'predict', 'evaluate'],
   cli: ['anything'],
 };
 const leaves = ['tensor.ts', 'errors.ts', 'crc32.ts', 'wholeFiles.node.ts'];

@@ -9,6 +9,9 @@ import { type Program, usedParameters, type Value } from './program.ts';
 /** LayerNormalization needs 17, reductions with axes as an input 18. */
 const opset = 18;
 
+/** Operators of ONNX Runtime's own are named with it. */
+const runtimeDomain = 'com.microsoft.';
+
 /**
  * @param weights parameters by name; a parameter that is not among them becomes an input of the graph
  * @throws Error when a weight has another shape than its parameter
@@ -64,7 +67,10 @@ export function emit(
       node(type, nodeInputs, attributes = {}, unread = 0) {
         const name = written++ === 0 ? stem : `${stem}_${written}`;
         const outputs = [name, ...Array.from({ length: unread }, (_, at) => `${name}_unread${at + 1}`)];
-        nodes.push({ type, domain: '', name, inputs: [...nodeInputs], outputs, attributes });
+        const [domain, operator] = type.startsWith(runtimeDomain)
+          ? [runtimeDomain.slice(0, -1), type.slice(runtimeDomain.length)]
+          : ['', type];
+        nodes.push({ type: operator, domain, name, inputs: [...nodeInputs], outputs, attributes });
         return name;
       },
       int64s(values) {

@@ -66,6 +66,7 @@ export interface Reference {
 export interface OnnxEmitter {
   /**
    * Adds a node and returns the name of its first output. Empty input names are absent optional inputs.
+   * @param type of ONNX; or `com.microsoft.NAME`, an operator of ONNX Runtime's own
    * @param unread outputs that the node must have besides the first and that nobody reads; default 0
    */
   node(type: string, inputs: readonly string[], attributes?: Record<string, OnnxAttribute>, unread?: number): string;

@@ -318,28 +318,21 @@ function emitTapProducts(
     const at = tap.reduce((so, t, axis) => so + (t - padsBegin[axis]) * strides[axis], before * plane);
     moved.push(emit.node('Slice', [flatX, emit.int64s([at]), emit.int64s([at + length]), emit.int64s([2])]));
   });
-  const product = (of: string) => emit.node('MatMul', [flatDy, transposed(of, [0, 2, 1])]);
-  // [n groups, o, taps c] or [n groups, taps, o, c], to be summed over n and put in the weight's order.
+  // Turned once, dy is the right-hand side of every product as the runtime's kernels read it fastest.
+  const columns = transposed(flatDy, [0, 2, 1]);
+  const product = (of: string) => emit.node('MatMul', [of, columns]);
   const taps = moved.length;
-  const [products, split, order] =
+  const products =
     c < fewestChannels
-      ? [product(together(moved, 1)), [n, groups, o, taps, c], [0, 1, 3, 2]]
-      : [
-          together(
-            moved.map((of) => reshaped(product(of), [n * groups, 1, o, c])),
-            1,
-          ),
-          [n, groups, taps, o, c],
-          [0, 2, 3, 1],
-        ];
-  const summed =
-    n === 1
-      ? reshaped(products, split.slice(1))
-      : reshaped(
-          emit.node('MatMul', [emit.ones([1, n]), reshaped(products, [n, groups * taps * o * c])]),
-          split.slice(1),
+      ? product(together(moved, 1))
+      : together(
+          moved.map((of) => reshaped(product(of), [n * groups, 1, c, o])),
+          1,
         );
-  return reshaped(transposed(summed, order), shape);
+  // [n groups, taps, c, o], to be summed over n and put in the weight's order.
+  const perSample = reshaped(products, [n, groups * taps * c * o]);
+  const summed = n === 1 ? perSample : emit.node('MatMul', [emit.ones([1, n]), perSample]);
+  return reshaped(transposed(reshaped(summed, [groups, taps, c, o]), [0, 3, 2, 1]), shape);
 }
 
 /** One group: a convolution of x with dy as the kernel, batch and channels changed about, stride and dilation too. */

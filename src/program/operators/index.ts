@@ -32,6 +32,7 @@ export const operators: readonly Operator[] = [
   arithmetic.leakyReluOperator,
   arithmetic.leakyReluSlopeOperator,
   matmul.matmulOperator,
+  matmul.turnedMatmulOperator,
   convolution.convolutionOperator,
   convolution.transposedConvolutionOperator,
   convolution.convolutionWeightGradientOperator,

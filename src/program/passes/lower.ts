@@ -7,8 +7,15 @@ import { depthWinograd } from './depthWinograd.ts';
 import { flattenTransposedConvolution } from './flattenTransposedConvolution.ts';
 import { foldBatchNormalization } from './foldBatchNormalization.ts';
 import { foldPointwiseNormalization } from './foldPointwiseNormalization.ts';
+import { fuseTurnedProducts } from './fuseTurnedProducts.ts';
 
-const passes = { foldBatchNormalization, foldPointwiseNormalization, flattenTransposedConvolution, depthWinograd };
+const passes = {
+  foldBatchNormalization,
+  foldPointwiseNormalization,
+  flattenTransposedConvolution,
+  depthWinograd,
+  fuseTurnedProducts,
+};
 
 export type Lowering = keyof typeof passes;
 export type Lowerings = Readonly<Record<Lowering, boolean>>;
@@ -27,6 +34,7 @@ const defaults: Record<Target, Lowerings> = {
     foldPointwiseNormalization: true,
     flattenTransposedConvolution: true,
     depthWinograd: true,
+    fuseTurnedProducts: true,
   },
   // cuDNN has fast three-axis kernels of its own.
   cuda: {
@@ -34,6 +42,7 @@ const defaults: Record<Target, Lowerings> = {
     foldPointwiseNormalization: true,
     flattenTransposedConvolution: false,
     depthWinograd: false,
+    fuseTurnedProducts: true,
   },
   // No transposed convolution over three axes on WebGPU.
   webgpu: {
@@ -41,12 +50,14 @@ const defaults: Record<Target, Lowerings> = {
     foldPointwiseNormalization: true,
     flattenTransposedConvolution: true,
     depthWinograd: false,
+    fuseTurnedProducts: false,
   },
   wasm: {
     foldBatchNormalization: true,
     foldPointwiseNormalization: true,
     flattenTransposedConvolution: true,
     depthWinograd: true,
+    fuseTurnedProducts: true,
   },
 };
 
