@@ -145,7 +145,7 @@ describe.skipIf(!hasBrowser)('the page, training', () => {
   test('and the page segments with it at once, as Node does with the bundle', async () => {
     await page.locator('#segment-with-it').click();
     await page.locator('#start-model', { hasText: 'The model tiny fine-tuned is loaded' }).waitFor();
-    const [path] = writtenCase('box 1', 0);
+    const [path] = writtenCase('another box', 0);
     await drop(path);
     await page.locator('#run:enabled').click();
     await page.locator('#result').waitFor();
@@ -161,9 +161,19 @@ describe.skipIf(!hasBrowser)('the page, training', () => {
     // From there to training and back, the scan and its result stay.
     await page.locator('#fine-tune-model').click();
     expect(await page.locator('#scan-stage').isVisible()).toBe(false);
+    expect(await page.locator('#tuned').isVisible()).toBe(true);
     await page.locator('#training-back').click();
     expect(await page.locator('#scan-stage').isVisible()).toBe(true);
     expect(await page.locator('#result').isVisible()).toBe(true);
+  });
+
+  test('labelled scans that another model does not fit are said to be so when training is shown again', async () => {
+    await drop(await writeTinyBundle(join(folder, 'two'), 2));
+    await page.locator('#model-name', { hasText: /^tiny$/ }).waitFor();
+    expect(await page.locator('#failure').isVisible()).toBe(false);
+    await page.locator('#fine-tune-model').click();
+    await page.locator('#failure', { hasText: 'The case box 1 has 1 channels and the model tiny names 2' }).waitFor();
+    expect(await page.locator('#train').isEnabled()).toBe(false);
   });
 
   test('nothing was asked of another server, and nothing went wrong unseen', () => {

@@ -57,6 +57,8 @@ export function startTraining(page: Surroundings): Training {
   let given: readonly LabelledFiles[] = [];
   /** As the worker read them; undefined where the model does not fit them. */
   let cases: readonly LabelledCase[] | undefined;
+  /** Another model came while training was not shown: the cases are to be read for it when it is. */
+  let stale = false;
   let reading = false;
   let running: AbortController | undefined;
   let losses: number[] = [];
@@ -116,7 +118,7 @@ export function startTraining(page: Surroundings): Training {
 
   /** Has the worker read files; those before stay where that fails. */
   const read = async (files: readonly LabelledFiles[]) => {
-    reading = true;
+    [reading, stale] = [true, false];
     button('train').disabled = true;
     note('training-hint', 'Reading the labelled scans');
     page.announce('Reading the labelled scans');
@@ -261,7 +263,7 @@ export function startTraining(page: Surroundings): Training {
       if (!files) element('training-title', HTMLElement).focus({ preventScroll: true });
       draw();
       await page.modelReady();
-      if (!files) return refresh();
+      if (!files) return stale ? read(given) : refresh();
       try {
         await read(labelledFiles(files));
       } catch (error) {
@@ -276,7 +278,8 @@ export function startTraining(page: Surroundings): Training {
     },
     async modelChanged() {
       if (running || given.length === 0) return;
-      await read(given);
+      if (isOpen) await read(given);
+      else stale = true;
     },
   };
 }
