@@ -160,7 +160,8 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
       expect(found.losses).toHaveLength(10);
       expect(worstOf(found.losses, expected.losses)).toBeLessThan(1e-4);
       expect(worstOf(found.gradientNorms, expected.gradientNorms)).toBeLessThan(1e-4);
-      expect(Math.abs(found.sumOfSquares / expected.sumOfSquares - 1)).toBeLessThan(1e-5);
+      // AdamW makes whole steps of gradients that are but rounding, as those of biases before a norm: about 1e-5 here.
+      expect(Math.abs(found.sumOfSquares / expected.sumOfSquares - 1)).toBeLessThan(1e-4);
     });
     expect(expected.losses[9]).toBeLessThan(expected.losses[0]);
   });
