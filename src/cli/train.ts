@@ -4,13 +4,9 @@
  */
 import type { DeviceName } from '../engine/engine.ts';
 import { InputError } from '../errors.ts';
-import { showDuration } from '../predict/index.ts';
-import type { RunStart } from '../train/run.node.ts';
-import type { RunProgress, RunRecord } from '../train/run.ts';
 import { readBytes } from '../volume/files.node.ts';
 import { encodePng } from '../volume/index.ts';
 import { writeWhole } from '../wholeFiles.node.ts';
-import { showBytes } from './machine.node.ts';
 import {
   parseBytes,
   parseCount,
@@ -21,8 +17,8 @@ import {
   parsePositive,
   parseSeconds,
 } from './options.ts';
-import { statusLine } from './progress.ts';
 import { example, printJson, type Register, type Terminal } from './terminal.ts';
+import { showTrained, trainShown } from './trainingView.ts';
 
 interface Options {
   readonly dataset: string;
@@ -69,55 +65,6 @@ async function readPart(path: string): Promise<unknown> {
   }
 }
 
-const showDice = (value: number) => (Number.isNaN(value) || value === null ? '-' : value.toFixed(3));
-
-function showEpoch(record: RunRecord, epochs: number | null): string {
-  if (record.kind === 'event') return `${record.text}\n`;
-  const scores = Object.entries(record.dice ?? {}).map(([name, value]) => `${name} ${showDice(value)}`);
-  const parts = [
-    `epoch ${record.epoch}${epochs === null ? '' : ` of ${epochs}`}`,
-    `loss ${record.loss.toFixed(4)}`,
-    ...(scores.length > 0 ? [`Dice ${scores.join(', ')}`] : []),
-    `rate ${record.learningRate.toPrecision(3)}`,
-    `${record.examplesPerSecond.toFixed(1)} examples/s`,
-    ...(record.waitingShare >= 0.03 ? [`waits for data ${Math.round(100 * record.waitingShare)} %`] : []),
-    showBytes(record.memoryBytes),
-    showDuration(record.seconds),
-  ];
-  return `${parts.join(' | ')}\n`;
-}
-
-function showProgress({
-  epoch,
-  epochs,
-  stage,
-  loss,
-  learningRate,
-  examplesPerSecond,
-  secondsLeft,
-  memoryBytes,
-}: RunProgress) {
-  const parts = [
-    `epoch ${epoch}${epochs === null ? '' : ` of ${epochs}`}`,
-    stage === 'validating' ? 'validating' : `loss ${loss.toFixed(4)}`,
-    `rate ${learningRate.toPrecision(3)}`,
-    ...(examplesPerSecond > 0 ? [`${examplesPerSecond.toFixed(1)} examples/s`] : []),
-    showBytes(memoryBytes),
-    ...(secondsLeft === undefined ? [] : [`about ${showDuration(secondsLeft)} left`]),
-  ];
-  return parts.join(' | ');
-}
-
-function showStart({ settings, trainingCases, validationCases, step, memoryBytes }: RunStart): string {
-  const { network, batch, epochs, batchesPerEpoch } = settings;
-  const until = epochs === null ? 'as many epochs as the time limit leaves' : `${epochs} epochs`;
-  return (
-    `${step > 0 ? `Going on from step ${step}. ` : ''}${trainingCases} training and ${validationCases} validation cases; ` +
-    `patch ${network.patch.join('x')}, batch ${batch}, ${until} of ${batchesPerEpoch} batches; ` +
-    `about ${showBytes(memoryBytes)} of memory.\n`
-  );
-}
-
 export const registerTrain: Register = (program, terminal) => {
   const command = program
     .command('train')
@@ -154,8 +101,6 @@ export const registerTrain: Register = (program, terminal) => {
 async function trainCommand(options: Options, terminal: Terminal): Promise<void> {
   const { dataset, fold, output: run, config, patch, device, threads, workers, from, maxMemory } = options;
   const parts = [...(config === undefined ? [] : [await readPart(config)]), partOf(options)];
-  // Loaded when they are needed: the runtime's library is large, and help should come at once.
-  const { previewAugmentation, trainInFolder } = await import('../train/run.node.ts');
   const request = {
     dataset,
     fold,
@@ -171,59 +116,14 @@ async function trainCommand(options: Options, terminal: Terminal): Promise<void>
   };
   if (options.previewAugmentation !== undefined) {
     const picture = options.previewAugmentation;
+    const { previewAugmentation } = await import('../train/run.node.ts');
     const onNotice = (text: string) => terminal.err(`note: ${text}\n`);
     await writeWhole(picture, encodePng(await previewAugmentation(request, { onNotice })));
     if (options.json) printJson(terminal, { picture });
     else terminal.out(`${picture}: a patch as it is, then augmented\n`);
     return;
   }
-  const { nodeEngine } = await import('../engine/node.ts');
-  const line = statusLine(terminal);
-  const notices: string[] = [];
-  let epochs: number | null = null;
-  let last: RunProgress | undefined;
-  try {
-    const trained = await trainInFolder(nodeEngine, request, {
-      onNotice: (text) => {
-        notices.push(text);
-        line.print(`note: ${text}\n`);
-      },
-      onCase: (done, total) => line.show(`preparing case ${done} of ${total}`, done / total),
-      onStart: (start) => {
-        ({ epochs } = start.settings);
-        line.print(showStart(start));
-      },
-      onProgress: (progress) => {
-        last = progress;
-        ({ epochs } = progress);
-        line.show(showProgress(progress), progress.steps === null ? 0 : progress.step / progress.steps);
-      },
-      onRecord: (record) => line.print(showEpoch(record, epochs)),
-      signal: terminal.signal,
-    });
-    line.end();
-    const { scores } = trained;
-    if (options.json) {
-      printJson(terminal, { run, ...trained, notices });
-      return;
-    }
-    terminal.out(
-      `${trained.bundle}: ${trained.epochs} epochs, ${trained.steps} steps, ${showDuration(trained.seconds)}\n`,
-    );
-    if (scores) {
-      for (const [name, value] of Object.entries(scores.dice))
-        terminal.out(`  ${name.padEnd(28)} Dice ${showDice(value)}\n`);
-      terminal.out(
-        `  ${'mean'.padEnd(28)} Dice ${showDice(scores.mean)}  (${trained.cases.length} validation cases)\n`,
-      );
-    }
-  } catch (error) {
-    line.end();
-    if (terminal.signal.aborted && last) {
-      terminal.err(`Stopped after step ${last.step}, with a checkpoint; the same command goes on from there.\n`);
-    }
-    throw error;
-  } finally {
-    line.end();
-  }
+  const { trained, notices } = await trainShown(request, terminal);
+  if (options.json) printJson(terminal, { run, ...trained, notices });
+  else showTrained(trained, terminal);
 }
