@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { run } from '../src/cli/run.ts';
 import { nodeEngine } from '../src/engine/node.ts';
 import { unetrpp } from '../src/nets/index.ts';
+import { openModel } from '../src/predict/model.node.ts';
 import { readNifti } from '../src/volume/index.ts';
 import { tinyCheckpoint, tinyScan, tinySettings, tinyWeights, writeScan, writeTinyBundle } from './bundle.ts';
 import { hasShared, sharedJson, sharedPath } from './shared.ts';
@@ -312,6 +313,40 @@ describe('export', () => {
     const { code, err } = await shell('export', bundle, '-o', fresh('net.bin'));
     expect(code).toBe(2);
     expect(err).toContain('does not end in .onnx');
+  });
+
+  it('writes a bundle into a folder: half the size, what it says about itself changed only where told', async () => {
+    const given = ['--half', '--name', 'mine', '--license', 'CC0', '--attribution', 'me', '--json'];
+    const { code, out } = await shell('export', bundle, '-o', fresh('given'), ...given);
+    expect(code).toBe(0);
+    const [before, after] = [await openModel(bundle), await openModel(fresh('given'))];
+    const { bytes } = after.manifest.weights;
+    expect(JSON.parse(out)).toEqual({ bundle: fresh('given'), name: 'mine', dtype: 'float16', bytes });
+    expect(bytes / before.manifest.weights.bytes).toBeLessThan(0.7);
+    expect(after.manifest).toEqual({
+      ...before.manifest,
+      name: 'mine',
+      provenance: { ...before.manifest.provenance, license: 'CC0', attribution: 'me' },
+      weights: { ...after.manifest.weights, dtype: 'float16' },
+    });
+    for (const [name, { data }] of before.weights) {
+      const stored = after.weights.get(name)!.data;
+      // 11 bits, and steps of 2^-24 near zero.
+      expect(data.every((value, i) => Math.abs(stored[i] - value) <= Math.abs(value) * 2 ** -11 + 2 ** -25)).toBe(true);
+    }
+    // 16-bit floats are not made 32-bit ones again, and no bundle is written over.
+    expect((await shell('export', fresh('given'), '-o', fresh('again'))).out).toContain('mine, ');
+    expect((await openModel(fresh('again'))).manifest).toEqual(after.manifest);
+    const over = await shell('export', bundle, '-o', fresh('again'));
+    expect(over).toMatchObject({ code: 2, err: expect.stringContaining('holds a model bundle already') });
+  });
+
+  it('refuses an option of the other kind of output', async () => {
+    const onnx = await shell('export', bundle, '-o', fresh('net.onnx'), '--half');
+    expect(onnx).toMatchObject({ code: 2, err: expect.stringContaining('--half is for a bundle') });
+    const folder = await shell('export', bundle, '-o', fresh('net'), '--lowered');
+    expect(folder).toMatchObject({ code: 2, err: expect.stringContaining('--lowered is for an ONNX file') });
+    expect(existsSync(fresh('net'))).toBe(false);
   });
 });
 

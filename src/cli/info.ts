@@ -168,7 +168,9 @@ async function bundleInfo(path: string, options: Options): Promise<Shown> {
     json: { manifest, network: network.json },
     print(terminal) {
       terminal.out(`${path}: ${manifest.name}\n  ${manifest.description}\n`);
-      for (const [key, value] of Object.entries(manifest.provenance)) terminal.out(`  ${key}: ${value}\n`);
+      for (const [key, value] of Object.entries(manifest.provenance)) {
+        terminal.out(`  ${key}: ${typeof value === 'object' ? JSON.stringify(value) : value}\n`);
+      }
       terminal.out(
         `  weights: ${manifest.weights.dtype}, ${(manifest.weights.bytes / 1e6).toFixed(1)} MB, SHA-256 ${manifest.weights.sha256}\n`,
       );
