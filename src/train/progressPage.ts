@@ -4,6 +4,7 @@
  * the browser to read it again; who writes it, and when, is the run's.
  */
 import { showDuration } from '../predict/progress.ts';
+import { type Chart, type Curve, chartColors, chartFigure, chartStyle, escaped, showNumber } from './chart.ts';
 import type { EpochRecord } from './run.ts';
 
 export interface ProgressPageAbout {
@@ -47,13 +48,6 @@ ${body.join('\n')}
 `;
 }
 
-/** Text as HTML shows it, in elements and in attributes. */
-function escaped(text: string): string {
-  const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
-  // Control characters are allowed in no HTML.
-  return text.replace(/[&<>"']/g, (each) => entities[each]).replace(/[^\P{Cc}\t\n]/gu, '\ufffd');
-}
-
 /** Mean over the labels that have a number; NaN where none has. */
 function meanDice({ dice }: EpochRecord): number {
   const found = Object.values(dice ?? {}).filter(Number.isFinite);
@@ -68,154 +62,48 @@ function summary(records: readonly EpochRecord[]): string {
     ['epoch', String(last.epoch)],
     ['step', String(last.step)],
     ['time', showDuration(last.seconds)],
-    ['loss', number(last.loss)],
-    ...(best ? [['best mean Dice', `${number(meanDice(best))} (epoch ${best.epoch})`] as [string, string]] : []),
+    ['loss', showNumber(last.loss)],
+    ...(best ? [['best mean Dice', `${showNumber(meanDice(best))} (epoch ${best.epoch})`] as [string, string]] : []),
   ];
   return `<dl>${facts.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join('')}</dl>`;
 }
 
 /** Labels of all records, in the order in which they appear. */
-function labelsOf(records: readonly EpochRecord[]): string[] {
+export function labelsOf(records: readonly EpochRecord[]): string[] {
   return [...new Set(records.flatMap(({ dice }) => Object.keys(dice ?? {})))];
 }
 
+/** A value of each epoch that has it. */
+export function epochCurve(
+  records: readonly EpochRecord[],
+  name: string,
+  of: (record: EpochRecord) => number | undefined,
+): Curve {
+  const points = records.map((record) => ({ x: record.epoch, y: of(record) }));
+  return { name, points: points.filter((point): point is { x: number; y: number } => point.y !== undefined) };
+}
+
 function charts(records: readonly EpochRecord[]): string {
-  const curve = (name: string, of: (record: EpochRecord) => number | undefined): Curve => ({
-    name,
-    points: records
-      .filter((record) => of(record) !== undefined)
-      .map((record) => ({ x: record.epoch, y: of(record) ?? Number.NaN })),
-  });
+  const curve = (name: string, of: (record: EpochRecord) => number | undefined) => epochCurve(records, name, of);
   const labels = labelsOf(records);
+  const dice: Chart = {
+    title: 'Dice, validation',
+    curves: labels.map((label) => curve(label, ({ dice }) => dice?.[label])),
+    include: [0, 1],
+  };
+  const all: Chart[] = [
+    { title: 'Loss, training', curves: [curve('loss', ({ loss }) => loss)] },
+    ...(labels.length > 0 ? [dice] : []),
+    { title: 'Learning rate', curves: [curve('learning rate', ({ learningRate }) => learningRate)], include: [0] },
+    {
+      title: 'Examples a second',
+      curves: [curve('examples a second', ({ examplesPerSecond }) => examplesPerSecond)],
+      include: [0],
+    },
+  ];
   return `<div class="charts">
-${chart('Loss, training', [curve('loss', ({ loss }) => loss)])}
-${
-  labels.length === 0
-    ? ''
-    : chart(
-        'Dice, validation',
-        labels.map((label) => curve(label, ({ dice }) => dice?.[label])),
-        [0, 1],
-      )
-}
-${chart('Learning rate', [curve('learning rate', ({ learningRate }) => learningRate)], [0])}
-${chart('Examples a second', [curve('examples a second', ({ examplesPerSecond }) => examplesPerSecond)], [0])}
+${all.map(chartFigure).join('\n')}
 </div>`;
-}
-
-interface Curve {
-  readonly name: string;
-  readonly points: readonly { readonly x: number; readonly y: number }[];
-}
-
-/** In units of the drawing; on a screen about as many pixels. */
-const [chartWidth, chartHeight] = [420, 220];
-const edges = { left: 54, right: 12, top: 10, bottom: 34 };
-/** More points than these are a line without dots. */
-const dotLimit = 40;
-const colors = 8;
-
-/** @param include values that the vertical axis reaches in any case */
-function chart(title: string, curves: readonly Curve[], include: readonly number[] = []): string {
-  const points = curves.flatMap((curve) => curve.points).filter(({ x, y }) => Number.isFinite(x) && Number.isFinite(y));
-  const horizontal = axis(
-    points.map(({ x }) => x),
-    6,
-    1,
-  );
-  const vertical = axis([...points.map(({ y }) => y), ...include], 5, 0);
-  const left = (x: number) =>
-    round(
-      edges.left +
-        ((x - horizontal.low) / (horizontal.high - horizontal.low)) * (chartWidth - edges.left - edges.right),
-    );
-  const top = (y: number) =>
-    round(
-      chartHeight -
-        edges.bottom -
-        ((y - vertical.low) / (vertical.high - vertical.low)) * (chartHeight - edges.top - edges.bottom),
-    );
-  const bottom = chartHeight - edges.bottom;
-  const grid = vertical.ticks.map(
-    (y) =>
-      `<path class="grid" d="M${edges.left} ${top(y)}H${chartWidth - edges.right}"/><text x="${edges.left - 6}" y="${round(top(y) + 4)}" text-anchor="end">${number(y)}</text>`,
-  );
-  const ticks = horizontal.ticks.map(
-    (x) =>
-      `<path class="tick" d="M${left(x)} ${bottom}v4"/><text x="${left(x)}" y="${bottom + 17}" text-anchor="middle">${number(x)}</text>`,
-  );
-  const lines = curves.map((curve, index) => {
-    const name = `c${index % colors}${index >= colors ? ' dashed' : ''}`;
-    const few = curve.points.length <= dotLimit;
-    const dots = curve.points
-      .filter(({ x, y }) => few && Number.isFinite(x) && Number.isFinite(y))
-      .map(
-        ({ x, y }) =>
-          `<circle cx="${left(x)}" cy="${top(y)}" r="2.2"><title>${escaped(curve.name)}, epoch ${number(x)}: ${number(y)}</title></circle>`,
-      );
-    return `<g class="${name}"><path class="curve" d="${line(curve, left, top)}"/>${dots.join('')}</g>`;
-  });
-  const latest = (curve: Curve) => number(curve.points.at(-1)?.y ?? Number.NaN);
-  const said = curves.map((curve) => `${curve.name} ${latest(curve)}`).join(', ');
-  const legend = curves.map(
-    (curve, index) =>
-      `<li class="c${index % colors}${index >= colors ? ' dashed' : ''}"><svg class="key" viewBox="0 0 18 6" aria-hidden="true"><path class="curve" d="M0 3H18"/></svg>${escaped(curve.name)} <b>${latest(curve)}</b></li>`,
-  );
-  return `<figure>
-<figcaption>${escaped(title)}</figcaption>
-<svg viewBox="0 0 ${chartWidth} ${chartHeight}" role="img" aria-label="${escaped(`${title}; latest: ${said}`)}">
-${grid.join('\n')}
-<path class="axis" d="M${edges.left} ${bottom}H${chartWidth - edges.right}"/>
-${ticks.join('\n')}
-<text x="${chartWidth - edges.right}" y="${chartHeight - 3}" text-anchor="end">epoch</text>
-${lines.join('\n')}
-</svg>
-<ul>${legend.join('')}</ul>
-</figure>`;
-}
-
-/** A path that is interrupted where there is no number. */
-function line({ points }: Curve, left: (x: number) => number, top: (y: number) => number): string {
-  let path = '';
-  let move = true;
-  for (const { x, y } of points) {
-    const shown = Number.isFinite(x) && Number.isFinite(y);
-    if (shown) path += `${move ? 'M' : 'L'}${left(x)} ${top(y)}`;
-    move = !shown;
-  }
-  return path;
-}
-
-/** From a round number to a round number around the values, in steps of 1, 2 or 5 times a power of ten, `least` or more. */
-function axis(values: readonly number[], most: number, least: number): { low: number; high: number; ticks: number[] } {
-  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (const value of values) {
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
-  if (low > high) [low, high] = [0, 1];
-  if (low === high) [low, high] = low === 0 ? [0, 1] : [low - Math.abs(low) / 2, high + Math.abs(high) / 2];
-  const power = 10 ** Math.floor(Math.log10((high - low) / most));
-  const step = Math.max(least, power * ([1, 2, 5].find((factor) => (factor * power * most) / (high - low) >= 1) ?? 10));
-  if (least > 0) {
-    // Epochs: the curve fills the width, and ticks stand at whole steps.
-    const first = Math.ceil(low / step);
-    const ticks = Array.from({ length: Math.floor(high / step) - first + 1 }, (_, i) => (first + i) * step);
-    return { low, high, ticks };
-  }
-  const [first, last] = [Math.floor(low / step + 1e-9), Math.ceil(high / step - 1e-9)];
-  const ticks = Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
-  return { low: first * step, high: last * step, ticks };
-}
-
-const round = (value: number) => Math.round(value * 10) / 10;
-
-/** Four digits, without zeros at the end; – for what is no number. */
-function number(value: number): string {
-  if (!Number.isFinite(value)) return '–';
-  if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e7))
-    return value.toExponential(2).replace('e+', 'e');
-  return String(Number(Math.abs(value) >= 1000 ? value.toFixed(0) : value.toPrecision(4)));
 }
 
 /** So many decimals, for columns. */
@@ -231,9 +119,9 @@ function table(records: readonly EpochRecord[]): string {
     String(record.step),
     showDuration(record.seconds),
     fixed(record.loss, 4),
-    number(record.learningRate),
+    showNumber(record.learningRate),
     fixed(record.examplesPerSecond, 2),
-    `${number(Math.round(record.waitingShare * 100))} %`,
+    `${showNumber(Math.round(record.waitingShare * 100))} %`,
     `${fixed(record.memoryBytes / 2 ** 30, 1)} GiB`,
     ...(labels.length > 0 ? [fixed(meanDice(record), 3)] : []),
     ...labels.map((label) => fixed(record.dice?.[label] ?? Number.NaN, 3)),
@@ -257,12 +145,7 @@ ${rows.join('\n')}
 </table></div>`;
 }
 
-/** The curves' colors are Okabe and Ito's, darker on white and lighter on black. */
-const style = `
-:root { color-scheme: light dark; --ink: #1c1f24; --faint: #5c6570; --rule: #dfe3e8; --page: #ffffff;
-  --c0: #0065a8; --c1: #c44e00; --c2: #00795a; --c3: #a64f86; --c4: #8a6d00; --c5: #2f8fc4; --c6: #b3261e; --c7: #4b4f57; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8eaed; --faint: #a3abb5; --rule: #343a42; --page: #14171b;
-  --c0: #56b4e9; --c1: #f0923c; --c2: #2fc79a; --c3: #de94c2; --c4: #f0e442; --c5: #8fb8ff; --c6: #ff7b6e; --c7: #c9ced6; } }
+const style = `${chartColors}${chartStyle}
 body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 main { max-width: 1160px; margin: 0 auto; padding: 24px 16px 48px; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 8px; overflow-wrap: anywhere; }
@@ -276,13 +159,6 @@ dd { margin: 0; font-size: 1.25rem; font-variant-numeric: tabular-nums; }
 figure { margin: 0; min-width: 0; break-inside: avoid; }
 figcaption { font-weight: 600; margin-bottom: 4px; }
 figure > svg { display: block; width: 100%; height: auto; }
-svg text { fill: var(--faint); font-size: 12px; font-variant-numeric: tabular-nums; }
-.grid { stroke: var(--rule); fill: none; }
-.axis, .tick { stroke: var(--faint); fill: none; }
-.curve { stroke: var(--c); fill: none; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; }
-.dashed .curve { stroke-dasharray: 5 4; }
-circle { fill: var(--c); }
-${Array.from({ length: colors }, (_, index) => `.c${index} { --c: var(--c${index}); }`).join(' ')}
 ul { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 6px 0 0; padding: 0; font-size: 0.85rem; }
 li { overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 .key { width: 18px; height: 6px; margin-right: 6px; vertical-align: middle; }
