@@ -26,7 +26,7 @@ function tooLarge({ shape, spacing }: Geometry): string | undefined {
 }
 
 /** What the first labels look like in the picture (see `labelColor`). */
-const colorNames = ['orange', 'light blue', 'green', 'yellow', 'pink', 'blue', 'red', 'pale cyan'];
+export const colorNames = ['orange', 'light blue', 'green', 'yellow', 'pink', 'blue', 'red', 'pale cyan'];
 
 export const registerDemo: Register = (program, terminal) => {
   const command = program

@@ -13,17 +13,20 @@ import { prepareOutputFolder, writeTogether } from '../wholeFiles.node.ts';
 import { parseCount } from './options.ts';
 import { example, printJson, type Register, type Terminal } from './terminal.ts';
 
-interface Options {
+export interface PhantomSet {
+  /** Cases to train with, and to test with. */
   readonly number: number;
   readonly test: number;
+  /** A new folder. */
   readonly output: string;
   readonly seed: number;
   /** z, y, x. */
   readonly size: Vector3;
-  /** z, y, x, as the size is. */
+  /** z, y, x, as the size is. Left out: another for each phantom. */
   readonly spacing?: Vector3;
-  readonly json?: boolean;
 }
+
+type Options = Omit<PhantomSet, 'size'> & { readonly size?: Vector3; readonly json?: boolean };
 
 const defaultSize: Vector3 = [48, 96, 96];
 
@@ -42,9 +45,9 @@ export const registerPhantom: Register = (program, terminal) => {
       parseThree('5x4x4'),
     )
     .option('--json', 'print the result as JSON')
-    .action(async (given: Omit<Options, 'size'> & { readonly size?: Vector3 }) => {
-      const options: Options = { ...given, size: given.size ?? defaultSize };
-      const { training, test } = await writeDataSet(options, terminal);
+    .action(async (given: Options) => {
+      const options = { ...given, size: given.size ?? defaultSize };
+      const { training, test } = await writePhantoms(options, terminal);
       if (options.json) {
         printJson(terminal, { folder: options.output, seed: options.seed, training, test });
         return;
@@ -78,11 +81,13 @@ function parseFrom0(text: string): number {
 }
 
 /**
- * Writes all of it, or nothing. nnU-Net v2's layout: dataset.json, imagesTr/NAME_0000.nii.gz, labelsTr/NAME.nii.gz.
- * However many there are, phantom k of a seed is the same.
+ * Writes all of a data set, or nothing. nnU-Net v2's layout: dataset.json, imagesTr/NAME_0000.nii.gz, labelsTr/NAME.nii.gz,
+ * likewise imagesTs and labelsTs. However many there are, phantom k of a seed is the same.
+ * @returns names of the cases
+ * @throws InputError when the folder holds something, or such phantoms cannot be made
  */
-async function writeDataSet(
-  { output, number, test, seed, size, spacing }: Options,
+export async function writePhantoms(
+  { output, number, test, seed, size, spacing }: PhantomSet,
   { bar: stream, signal }: Terminal,
 ): Promise<{ training: string[]; test: string[] }> {
   const options: PhantomOptions = { shape: size, spacing: spacing && [spacing[2], spacing[1], spacing[0]] };

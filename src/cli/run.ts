@@ -9,6 +9,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { InputError, ResourceError } from '../errors.ts';
 import { registerDemo } from './demo.ts';
+import { registerDemoTrain } from './demoTrain.ts';
 import { registerExport } from './export.ts';
 import { registerImport } from './import.ts';
 import { registerInfo } from './info.ts';
@@ -28,6 +29,7 @@ const allCommands: readonly Register[] = [
   registerExport,
   registerVerify,
   registerPhantom,
+  registerDemoTrain,
 ];
 
 /** The version in package.json, which lies two folders up from here both in the source and in the built package. */
