@@ -8,6 +8,7 @@ const benchmarks: Record<string, () => Promise<unknown>> = {
   import: () => import('./import.ts'),
   resampling: () => import('./resampling.ts'),
   scan: () => import('./scan.ts'),
+  hippocampus: () => import('./hippocampus.ts'),
 };
 
 const [name, ...rest] = process.argv.slice(2);
