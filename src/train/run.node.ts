@@ -25,7 +25,7 @@ import { openLoader } from './loader.node.ts';
 import { type RunProgress, type RunRecord, type Scores, train } from './run.ts';
 import { checkSameRun, openRunFolder, readConfig } from './runFolder.node.ts';
 import { learningRate } from './schedules.ts';
-import { completeSettings, type TrainSettings } from './settings.ts';
+import { completeSettings, mirroredAsTrained, type TrainSettings } from './settings.ts';
 import { createTrainer, stepProgram, type TrainerSettings } from './trainer.ts';
 import { type CaseScores, summarize, type ValidationCase, validate } from './validate.ts';
 
@@ -214,7 +214,8 @@ async function settingsOf(
     patch: request.patch ?? patchIn(parts) ?? bundle?.settings.patch,
   });
   for (const notice of notices) onNotice(notice);
-  return completeSettings(bundle ? likeBundle(settings, bundle) : settings, parts, partsName);
+  const complete = completeSettings(bundle ? likeBundle(settings, bundle) : settings, parts, partsName);
+  return mirroredAsTrained(complete, parts);
 }
 
 /** A patch that a part names decides about the defaults too. */
@@ -238,14 +239,21 @@ function goneOn(begun: TrainSettings, settings: TrainSettings): TrainSettings {
   return settings;
 }
 
-/** The network of a bundle, for this data set; and its plan, where the channels are as many. */
+/**
+ * The network of a bundle, for this data set; and its plan, where the channels are as many. Scans are mirrored along the axes
+ * that the bundle's plan mirrors: else left may be told from right.
+ */
 function likeBundle(settings: TrainSettings, { settings: network, plan, name, manifest }: Model): TrainSettings {
   const { patch, classes, inputChannels } = settings.network;
+  const { augmentation } = settings;
+  const { mirrorAxes } = plan.inference;
+  const mirror = ([0, 1, 2] as const).map((axis) => (mirrorAxes.includes(axis) ? 0.5 : 0)) as [number, number, number];
   return {
     ...settings,
     from: { name, sha256: manifest.weights.sha256 },
     network: structuredClone({ ...network, patch, classes, inputChannels }) as TrainSettings['network'],
     plan: plan.channels.length === inputChannels ? { ...plan, patch: settings.plan.patch } : settings.plan,
+    augmentation: augmentation && { ...augmentation, mirror },
   };
 }
 

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { drawnSettings } from '../../test/drawnRun.ts';
+import { trainingAugmentation } from '../dataset/index.ts';
 import { InputError } from '../errors.ts';
-import { checkTrainSettings, completeSettings, firstDifference } from './settings.ts';
+import { checkTrainSettings, completeSettings, firstDifference, mirroredAsTrained } from './settings.ts';
 
 const over = (...parts: unknown[]) => completeSettings(drawnSettings, parts, 'recipe.json');
 
@@ -21,6 +22,15 @@ describe('settings that are completed', () => {
     expect(over({ schedule: { rate: 0.5 } }).schedule).toEqual({ ...drawnSettings.schedule, rate: 0.5 });
     expect(over({ plan: { inference: { mirrorAxes: [2] } } }).plan.inference.mirrorAxes).toEqual([2]);
     expect(() => over({ schedule: { kind: 'constant', rate: 0.5 } })).toThrow(/recipe.json: schedule.warmupSteps/);
+  });
+
+  test('mirror in prediction what training mirrors, unless a part says which axes', () => {
+    const axesOf = (...parts: unknown[]) => mirroredAsTrained(over(...parts), parts).plan.inference.mirrorAxes;
+    const mirrored = (mirror: number[]) => ({ augmentation: { ...trainingAugmentation([8, 8, 8]), mirror } });
+    expect(axesOf(mirrored([0, 0.5, 0]))).toEqual([1]);
+    expect(axesOf(mirrored([0.5, 0.5, 0.5]), { batch: 3 })).toEqual([0, 1, 2]);
+    expect(axesOf({ augmentation: null })).toEqual([]);
+    expect(axesOf({ augmentation: null, plan: { inference: { mirrorAxes: [2] } } }, undefined)).toEqual([2]);
   });
 
   test('may have a setting turned off', () => {

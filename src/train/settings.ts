@@ -90,6 +90,21 @@ export function completeSettings(defaults: TrainSettings, parts: readonly unknow
   return checkTrainSettings(merged, name);
 }
 
+/**
+ * The plan's mirrored prediction averages over the axes that training mirrors, unless a part names others: of a mirror image
+ * as it never saw one, a network knows nothing.
+ */
+export function mirroredAsTrained(settings: TrainSettings, parts: readonly unknown[]): TrainSettings {
+  const { plan, augmentation } = settings;
+  const named = parts.some((part) => {
+    const { plan: given } = (part ?? {}) as { plan?: { inference?: { mirrorAxes?: unknown } } };
+    return given?.inference?.mirrorAxes !== undefined;
+  });
+  if (named) return settings;
+  const mirrorAxes = ([0, 1, 2] as const).filter((axis) => augmentation !== null && augmentation.mirror[axis] > 0);
+  return { ...settings, plan: { ...plan, inference: { ...plan.inference, mirrorAxes } } };
+}
+
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
