@@ -55,7 +55,7 @@ const demonstration: Demonstration = {
     },
     plan: { patch: size, inference: { mirrorAxes: [] } },
     batch: 1,
-    epochs: 10,
+    epochs: 8,
     batchesPerEpoch: 100,
     optimizer: { kind: 'adamW', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, decayed: 'matrices' },
     schedule: { kind: 'poly', rate: 0.006, exponent: 0.9, warmupSteps: 30, per: 'step' },
