@@ -5,6 +5,7 @@
 const benchmarks: Record<string, () => Promise<unknown>> = {
   memory: () => import('./memory.ts'),
   forward: () => import('./forward.ts'),
+  train: () => import('./train.ts'),
   import: () => import('./import.ts'),
   resampling: () => import('./resampling.ts'),
   scan: () => import('./scan.ts'),

@@ -88,6 +88,9 @@ function probeWebgpu(): Promise<DeviceReport> {
 
 const loadChecked = selfTester();
 
+/** Bytes from which a collection, some milliseconds, is little beside a step and much is to be had. */
+const largeState = 2 ** 26;
+
 let collector: (() => void) | undefined;
 
 /**
@@ -159,6 +162,7 @@ function loader(device: DeviceName, options: CompileOptions): Load {
     const held: Record<string, ort.Tensor> = {};
     for (const [name, { data, shape }] of stateRead(program, state))
       held[name] = new ort.Tensor('float32', data, shape);
+    const stateBytes = [...state.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
     let disposed = false;
     let fresh = true;
     return {
@@ -175,6 +179,8 @@ function loader(device: DeviceName, options: CompileOptions): Load {
           inputs[name] = new ort.Tensor(value.dtype as 'float32', value.data as Float32Array, value.shape);
         }
         await made.run(inputs, outputs);
+        // The runtime's binding also hands out a copy of every output; those of a large state would pile up.
+        if (stateBytes > largeState) collectGarbage();
         return results;
       },
       async dispose() {

@@ -42,6 +42,7 @@ export { kthLargest, l2Norm, mean } from './operators/reduction.ts';
 export { logSoftmax, softmax } from './operators/softmax.ts';
 export { type Folded, foldParameters } from './passes/foldParameters.ts';
 export { type Lowering, type Lowerings, lower, lowerings, noLowerings, type Target } from './passes/lower.ts';
+export { isCheap, recompute } from './passes/recompute.ts';
 export { print } from './print.ts';
 export {
   alias,

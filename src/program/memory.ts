@@ -31,12 +31,38 @@ const inPlace = new Set([
   'softmax',
 ]);
 
+/**
+ * The order in which ONNX Runtime runs a graph whose nodes stand in the program's order: depth first from the last of the
+ * nodes that nobody reads, of the inputs the last one first. Operations are computed when they are needed, not before.
+ */
+export function executionOrder({ operations }: Program): Operation[] {
+  const position = new Map<Value, number>(operations.map((operation, index) => [operation, index]));
+  const read = new Set<Value>(operations.flatMap(({ inputs }) => inputs));
+  const stack = operations
+    .filter((operation) => !read.has(operation))
+    .map((operation) => ({ operation, leave: false }));
+  const entered = new Set<Operation>();
+  const order: Operation[] = [];
+  for (let top = stack.pop(); top; top = stack.pop()) {
+    const { operation, leave } = top;
+    if (leave) order.push(operation);
+    if (leave || entered.has(operation)) continue;
+    entered.add(operation);
+    stack.push({ operation, leave: true });
+    const needed = operation.inputs.filter((value) => value.kind === 'operation');
+    needed.sort((a, b) => position.get(a)! - position.get(b)!);
+    for (const value of needed) if (!entered.has(value)) stack.push({ operation: value, leave: false });
+  }
+  return order;
+}
+
 export function memoryNeed(program: Program): MemoryNeed {
+  const operations = executionOrder(program);
   // A reshape is a view: its result is the same memory as its input.
   const storage = new Map<Value, Value>();
   const storageOf = (value: Value) => storage.get(value) ?? value;
   const readersLeft = new Map<Value, number>();
-  for (const operation of program.operations) {
+  for (const operation of operations) {
     if (operation.operator === reshapeOperator) storage.set(operation, storageOf(operation.inputs[0]));
     for (const value of operation.inputs) {
       readersLeft.set(storageOf(value), (readersLeft.get(storageOf(value)) ?? 0) + 1);
@@ -47,7 +73,7 @@ export function memoryNeed(program: Program): MemoryNeed {
   let live = 0;
   let peak = 0;
   const owned = new Map<Value, number>();
-  for (const operation of program.operations) {
+  for (const operation of operations) {
     if (storage.has(operation)) {
       release(operation);
       continue;

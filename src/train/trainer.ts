@@ -14,6 +14,7 @@ import { elementCount, sameShape, showShape, type Tensor } from '../tensor.ts';
 import { fnv1a } from '../weights/initialization.ts';
 import type { LossSettings } from './lossSettings.ts';
 import { type OptimizerSettings, scalars } from './optimizers.ts';
+import { type Recomputation, recomputing } from './recomputation.ts';
 import { trainingProgram } from './trainingProgram.ts';
 
 export interface TrainerSettings {
@@ -58,15 +59,21 @@ export interface Trainer {
 }
 
 export interface TrainerOptions extends Omit<CompileOptions, 'state'> {
+  /** What of the forward pass is computed again in the backward pass, for less memory. Default: none. */
+  readonly recomputation?: Recomputation;
   /** Weights to begin from, or a whole state to go on from. They are copied. */
   readonly initial: ReadonlyMap<string, Tensor<'float32'>>;
 }
 
 /** The program of a step, to look at or to ask for its memory. */
-export function stepProgram(network: UnetrppSettings, settings: TrainerSettings): Program {
+export function stepProgram(
+  network: UnetrppSettings,
+  settings: TrainerSettings,
+  recomputation: Recomputation = 'none',
+): Program {
   const training = settings.dropout ? true : 'withoutDropout';
   const program = unetrpp(network, { batch: settings.batch, training });
-  return trainingProgram(program, { ...settings, average: settings.average !== null });
+  return recomputing(trainingProgram(program, { ...settings, average: settings.average !== null }), recomputation);
 }
 
 /** @throws Error when a weight of `initial` is missing or has another shape than the network's */
@@ -74,11 +81,12 @@ export async function createTrainer(
   engine: Engine,
   network: UnetrppSettings,
   settings: TrainerSettings,
-  { initial, ...options }: TrainerOptions,
+  { initial, recomputation, ...options }: TrainerOptions,
 ): Promise<Trainer> {
-  const program = stepProgram(network, settings);
+  const program = stepProgram(network, settings, recomputation);
   const state = firstState(program, initial);
-  const executable = await engine.compile(program, new Map(), { ...options, state });
+  // The runtime's own rewrites would take long over so many nodes, win little, and undo recomputation.
+  const executable = await engine.compile(program, new Map(), { optimization: 'none', ...options, state });
   const random = randomInputs(program);
 
   return {

@@ -1,0 +1,43 @@
+/**
+ * How much of a step's forward pass is kept for its backward pass, and how much is computed again: levels from fast to
+ * small, and the choice of one for a memory.
+ */
+import { blockOf } from '../nets/index.ts';
+import { isCheap, type Operation, type Program, recompute, type Value } from '../program/index.ts';
+import { operationsBehind } from '../program/program.ts';
+
+/**
+ * `none`: everything that is needed is kept. `cheap`: what costs about as much to compute as to read is computed again.
+ * `blocks`: of each block of the network its inputs alone are kept.
+ */
+export type Recomputation = 'none' | 'cheap' | 'blocks';
+
+/** A way to run a step: what is computed again, and whether the runtime keeps freed memory for the next operator. */
+export interface MemoryLevel {
+  readonly recomputation: Recomputation;
+  readonly memoryArena: boolean;
+}
+
+/** From fast to small. Memory that is kept is a third more, and saves the system from clearing pages all the time. */
+export const memoryLevels: readonly MemoryLevel[] = [
+  { recomputation: 'none', memoryArena: true },
+  { recomputation: 'none', memoryArena: false },
+  { recomputation: 'cheap', memoryArena: false },
+  { recomputation: 'blocks', memoryArena: false },
+];
+
+/** @param program a step of training, with an output `loss` */
+export function recomputing(program: Program, level: Recomputation): Program {
+  if (level === 'none') return program;
+  if (level === 'cheap') return recompute(program, 'loss', isCheap);
+  const handedOn = new Set<Value>();
+  for (const operation of operationsBehind([program.outputs.get('loss')!])) {
+    const block = blockOf(operation.scope);
+    for (const value of operation.inputs) {
+      if (value.kind === 'operation' && blockOf(value.scope) !== block) handedOn.add(value);
+    }
+  }
+  const isDropped = (operation: Operation) =>
+    !handedOn.has(operation) && (isCheap(operation) || blockOf(operation.scope) !== undefined);
+  return recompute(program, 'loss', isDropped);
+}
