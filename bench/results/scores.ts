@@ -57,7 +57,7 @@ const draws = () => {
 const bounds = ({ low, high }: Interval) => [low, high] as const;
 
 /** Scores of each label over the cases, and of the mean over labels. */
-export function columns(cases: readonly CaseDice[], labels: readonly string[]): Map<string, number[]> {
+function columns(cases: readonly CaseDice[], labels: readonly string[]): Map<string, number[]> {
   return new Map([
     ...labels.map((label) => [label, cases.map(({ dice }) => dice[label])] as const),
     [meanRow, cases.map((each) => meanDice(each, labels))] as const,
