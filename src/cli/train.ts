@@ -86,7 +86,11 @@ export const registerTrain: Register = (program, terminal) => {
     .option('--workers <count>', 'threads that prepare batches (default: all cores but one, at most 4)', parseNatural)
     .option('--time-limit <duration>', 'such as 60m: as many epochs as fit, in place of --epochs', parseSeconds)
     .option('--from <bundle>', 'begin with the weights of this model bundle')
-    .option('--max-memory <size>', 'refuse to begin where more is needed, such as 4GB', parseBytes)
+    .option(
+      '--max-memory <size>',
+      'compute parts of a step again rather than keep them, to stay below, such as 4GB',
+      parseBytes,
+    )
     .option('--preview-augmentation <file>', 'only draw a PNG of augmented samples of a training case, and end')
     .option('--json', 'print the result as JSON')
     .action((options: Options) => trainCommand(options, terminal));

@@ -12,6 +12,7 @@ import { runInNewContext } from 'node:vm';
 import * as ort from 'onnxruntime-node';
 import { encodeModel } from '../onnx/index.ts';
 import { foldParameters, lower, memoryNeed } from '../program/index.ts';
+import { elementCount } from '../tensor.ts';
 import {
   type CompileOptions,
   checkFeeds,
@@ -23,6 +24,7 @@ import {
   sessionOptions,
   stateRead,
   updatedBy,
+  updateOf,
 } from './engine.ts';
 import { type Load, placementOptions, selfTester } from './selfTest.ts';
 import { sessionModel } from './sessionModel.ts';
@@ -118,7 +120,20 @@ export const nodeEngine: Engine = {
    * reorders for its convolution kernels.
    */
   memoryEstimate(program, options = {}) {
-    const need = memoryNeed(lower(program, options.device ?? 'cpu', options.lowerings));
+    const lowered = lower(program, options.device ?? 'cpu', options.lowerings);
+    const need = memoryNeed(lowered);
+    const state = program.parameters.filter(({ name }) => program.outputs.has(updateOf(name)));
+    if (state.length > 0) {
+      // A step of training, bench/train.ts: the process, the runtime's records of the operations, the state and the copies
+      // of it that the runtime's binding hands out, and what the runtime plans for intermediate results.
+      const bytes = state.reduce((sum, { shape }) => sum + 4 * elementCount(shape), 0);
+      return (
+        140e6 +
+        8e3 * lowered.operations.length +
+        4.5 * bytes +
+        (options.memoryArena === false ? 0.7 : 0.93) * need.planned
+      );
+    }
     return 100e6 + 3.7 * need.parameters + 1.85 * need.activations;
   },
 

@@ -26,6 +26,23 @@ export const memoryLevels: readonly MemoryLevel[] = [
   { recomputation: 'blocks', memoryArena: false },
 ];
 
+/**
+ * The fastest level whose estimate is within a limit; the smallest, if none is.
+ * @param estimate peak bytes of a level
+ */
+export function fittingLevel(
+  estimate: (level: MemoryLevel) => number,
+  limit = Number.POSITIVE_INFINITY,
+): { level: MemoryLevel; bytes: number } {
+  let found = { level: memoryLevels[0], bytes: Number.POSITIVE_INFINITY };
+  for (const level of memoryLevels) {
+    const bytes = estimate(level);
+    if (bytes < found.bytes) found = { level, bytes };
+    if (bytes <= limit) break;
+  }
+  return found;
+}
+
 /** @param program a step of training, with an output `loss` */
 export function recomputing(program: Program, level: Recomputation): Program {
   if (level === 'none') return program;

@@ -22,6 +22,7 @@ import { checkSupported, checkTrainingSet } from './cases.ts';
 import { defaultSettings, surveyCase } from './defaults.ts';
 import { fineTuningWeights } from './fineTuning.ts';
 import { openLoader } from './loader.node.ts';
+import { fittingLevel, type MemoryLevel } from './recomputation.ts';
 import { type RunProgress, type RunRecord, type Scores, train } from './run.ts';
 import { checkSameRun, openRunFolder, readConfig } from './runFolder.node.ts';
 import { learningRate } from './schedules.ts';
@@ -102,12 +103,21 @@ export async function trainInFolder(
   const { description } = dataset;
 
   const trainer: TrainerSettings = settings;
-  const memoryBytes = engine.memoryEstimate(stepProgram(settings.network, trainer), request);
+  const { level, bytes: memoryBytes } = fittingLevel(
+    ({ recomputation, memoryArena }) =>
+      engine.memoryEstimate(stepProgram(settings.network, trainer, recomputation), { ...request, memoryArena }),
+    request.maxMemory,
+  );
   if (request.maxMemory !== undefined && memoryBytes > request.maxMemory) {
     const megabytes = (bytes: number) => `${Math.round(bytes / 1e6)} MB`;
     throw new ResourceError(
-      `A step of this network needs about ${megabytes(memoryBytes)} of memory, more than the ${megabytes(request.maxMemory)} ` +
+      `A step of this network needs at least ${megabytes(memoryBytes)} of memory, more than the ${megabytes(request.maxMemory)} ` +
         'of --max-memory; give a smaller --batch-size or --patch.',
+    );
+  }
+  if (level.recomputation !== 'none') {
+    onNotice(
+      'To stay within --max-memory, parts of the forward pass are computed twice; a step takes up to a third longer.',
     );
   }
 
@@ -128,6 +138,7 @@ export async function trainInFolder(
       cases: loaded.cases,
       validationFiles,
       bundle,
+      level,
       memoryBytes,
       began,
     });
@@ -286,6 +297,7 @@ interface Checked {
   readonly cases: readonly TrainingCase[];
   readonly validationFiles: readonly CaseFiles[];
   readonly bundle: Model | undefined;
+  readonly level: MemoryLevel;
   readonly memoryBytes: number;
   /** When the work began, by `performance.now()`. */
   readonly began: number;
@@ -295,14 +307,14 @@ async function runChecked(
   engine: Engine,
   request: RunRequest,
   listeners: RunListeners,
-  { settings, dataset, cases, validationFiles, bundle, memoryBytes, began }: Checked,
+  { settings, dataset, cases, validationFiles, bundle, level, memoryBytes, began }: Checked,
 ): Promise<Trained> {
   const { onNotice = () => undefined, signal } = listeners;
   const { device, threads } = request;
   const folder = await openRunFolder(request.run, settings);
   for (const notice of folder.notices) onNotice(notice);
   const initial = folder.checkpoint?.state ?? firstWeights(settings, bundle, onNotice);
-  const trainer = await createTrainer(engine, settings.network, settings, { initial, device, threads });
+  const trainer = await createTrainer(engine, settings.network, settings, { initial, device, threads, ...level });
   const position = folder.checkpoint?.position;
   const batches = openLoader(cases, batchSettings(settings), { workers: request.workers, from: position?.step });
   const validationCases = validationFiles.map(
