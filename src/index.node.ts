@@ -11,6 +11,7 @@ import type { Volume } from './volume/index.ts';
 
 export * from './index.ts';
 export { openModel } from './predict/model.node.ts';
+export { type RunListeners, type RunRequest, type Trained, trainInFolder } from './train/run.node.ts';
 export { readVolumeFile } from './volume/files.node.ts';
 
 /** As in the browser (see index.ts), on the CPU, or on a GPU where CUDA is installed. */

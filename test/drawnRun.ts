@@ -49,7 +49,7 @@ export function drawnState(kept?: State): Map<string, Tensor<'float32'>> {
 }
 
 /** The pieces of a run with this state. @param changes to some of them */
-export function drawnPieces(folder: RunFolder, state: State, changes: Partial<RunPieces> = {}): RunPieces {
+function drawnPieces(folder: RunFolder, state: State, changes: Partial<RunPieces> = {}): RunPieces {
   let next = folder.checkpoint?.position.step ?? 0;
   return {
     async nextBatch() {

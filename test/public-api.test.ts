@@ -33,6 +33,7 @@ test('the public names', () => {
     [
       "openModel",
       "readVolumeFile",
+      "trainInFolder",
     ]
   `);
 });
