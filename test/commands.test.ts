@@ -317,11 +317,11 @@ describe('export', () => {
 
   it('writes a bundle into a folder: half the size, what it says about itself changed only where told', async () => {
     const given = ['--half', '--name', 'mine', '--license', 'CC0', '--attribution', 'me', '--json'];
-    const { code, out } = await shell('export', bundle, '-o', fresh('given'), ...given);
+    const { code, out } = await shell('export', bundle, '-o', fresh('given-away'), ...given);
     expect(code).toBe(0);
-    const [before, after] = [await openModel(bundle), await openModel(fresh('given'))];
+    const [before, after] = [await openModel(bundle), await openModel(fresh('given-away'))];
     const { bytes } = after.manifest.weights;
-    expect(JSON.parse(out)).toEqual({ bundle: fresh('given'), name: 'mine', dtype: 'float16', bytes });
+    expect(JSON.parse(out)).toEqual({ bundle: fresh('given-away'), name: 'mine', dtype: 'float16', bytes });
     expect(bytes / before.manifest.weights.bytes).toBeLessThan(0.7);
     expect(after.manifest).toEqual({
       ...before.manifest,
@@ -335,9 +335,9 @@ describe('export', () => {
       expect(data.every((value, i) => Math.abs(stored[i] - value) <= Math.abs(value) * 2 ** -11 + 2 ** -25)).toBe(true);
     }
     // 16-bit floats are not made 32-bit ones again, and no bundle is written over.
-    expect((await shell('export', fresh('given'), '-o', fresh('again'))).out).toContain('mine, ');
-    expect((await openModel(fresh('again'))).manifest).toEqual(after.manifest);
-    const over = await shell('export', bundle, '-o', fresh('again'));
+    expect((await shell('export', fresh('given-away'), '-o', fresh('given-twice'))).out).toContain('mine, ');
+    expect((await openModel(fresh('given-twice'))).manifest).toEqual(after.manifest);
+    const over = await shell('export', bundle, '-o', fresh('given-twice'));
     expect(over).toMatchObject({ code: 2, err: expect.stringContaining('holds a model bundle already') });
   });
 
@@ -399,7 +399,7 @@ describe('demo', () => {
   it('segments the shipped example with the shipped model and draws a picture', async () => {
     const { code, out } = await shell('demo', '-o', fresh('demo'));
     expect(code).toBe(0);
-    expect(out).toMatch(/anterior +\d\.\d\d mL {2}orange\n +posterior +\d\.\d\d mL {2}light blue/);
+    expect(out).toMatch(/Anterior +\d\.\d\d mL {2}orange\n +Posterior +\d\.\d\d mL {2}light blue/);
     const [mask, picture] = readdirSync(fresh('demo')).sort().reverse();
     expect(read(join(fresh('demo'), mask)).data.some((value) => value > 0)).toBe(true);
     expect(

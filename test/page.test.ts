@@ -69,7 +69,7 @@ describe.skipIf(!hasBrowser)('the page', () => {
     expect(await shown('#stage-title')).toBe('hippocampus_319');
     expect(await shown('#scan-facts')).toBe('NIfTI-1, 33 × 48 × 34 voxels of 1 × 1 × 1 mm');
     expect(await shown('#model-name')).toBe('hippocampus');
-    expect(await shown('#model-labels')).toMatch(/anterior.*posterior/);
+    expect(await shown('#model-labels')).toMatch(/Anterior.*Posterior/);
     expect(await shown('#slice-2-at')).toBe('18 of 34');
     expect(await page.locator('#failure').isVisible()).toBe(false);
   });
@@ -121,7 +121,7 @@ describe.skipIf(!hasBrowser)('the page', () => {
     const { labels } = await segment(model, scan.volume);
     const expected = labelVolumes(labels);
     const found = labelVolumes({ ...mask.volume, labels: model.labels });
-    expect(found.map(({ name }) => name)).toEqual(['anterior', 'posterior']);
+    expect(found.map(({ name }) => name)).toEqual(['Anterior', 'Posterior']);
     found.forEach(({ volumeMl }, index) => {
       expect(Math.abs(volumeMl - expected[index].volumeMl)).toBeLessThan(0.02);
     });
