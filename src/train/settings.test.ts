@@ -48,7 +48,7 @@ describe('settings are refused', () => {
       { plan: { patch: [16, 8, 8] } },
       /network.patch is 8x8x8 and plan.patch/,
     ],
-    ['another number of channels', { network: { inputChannels: 3 } }, /plan has 1 channels and the network takes 3/],
+    ['another number of channels', { network: { inputChannels: 2 } }, /plan has 1 channels and the network takes 2/],
     ['neither epochs nor a limit', { epochs: null }, /epochs: must be a number where there is no timeLimit/],
     ['nothing', null, /^recipe.json: the whole/],
   ])('for %s', (_, part, message) => {
