@@ -230,7 +230,7 @@ describe('before the first step is refused', () => {
     expect(await refused('new', '-d', other)).toMatch(/ball_3 holds the value 7 at \d+ voxels/);
     const { code, err } = await train('new', '--max-memory', '1MB');
     expect(code, err).toBe(3);
-    expect(err).toMatch(/needs about \d+ MB of memory, more than the 1 MB of --max-memory/);
+    expect(err).toMatch(/needs at least \d+ MB of memory, more than the 1 MB of --max-memory/);
     expect(existsSync(join(scratch, 'new'))).toBe(false);
   });
 
