@@ -150,6 +150,20 @@ export const operatorCases: readonly OperatorCase[] = [
     apply: (values) => applyNamed('leakyReluSlope', values, { slope: 0.01 }),
   },
   { operator: 'leakyRelu', what: 'with slope 0.01', inputs: [[2, 5]], apply: ([a]) => leakyRelu(a) },
+  ...(
+    [
+      [true, false],
+      [false, true],
+      [true, true],
+    ] as const
+  ).map(
+    ([turnA, turnB]): OperatorCase => ({
+      operator: 'turnedMatmul',
+      what: `batched, ${turnA ? 'the first' : ''}${turnA && turnB ? ' and ' : ''}${turnB ? 'the second' : ''} turned`,
+      inputs: [turnA ? [2, 4, 3] : [2, 3, 4], turnB ? [5, 4] : [4, 5]],
+      apply: (values) => applyNamed('turnedMatmul', values, { turnA, turnB }),
+    }),
+  ),
   {
     operator: 'matmul',
     what: 'with a repeated batch axis',

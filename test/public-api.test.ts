@@ -32,8 +32,8 @@ test('the public names', () => {
   expect(Object.keys(node).filter((name) => !(name in browser))).toMatchInlineSnapshot(`
     [
       "openModel",
-      "readVolumeFile",
       "trainInFolder",
+      "readVolumeFile",
     ]
   `);
 });

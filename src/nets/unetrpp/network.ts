@@ -157,11 +157,16 @@ function network(settings: UnetrppSettings, options: BuildOptions): Record<strin
 function downsampling(x: Value, outputs: number, stride: Shape): Value {
   const weight = scope('0', () => convolutionWeight('conv', x.shape[1], outputs, stride));
   // The number of groups is the number of INPUT channels, so the stem of a one-channel image normalizes over all channels.
+  // Where that does not divide the outputs (the authors' code stops there), the largest number that divides both.
   return groupNormalization(
     '1',
     scope('0.conv', () => convolution(x, weight, undefined, { strides: stride })),
-    x.shape[1],
+    commonDivisor(x.shape[1], outputs),
   );
+}
+
+function commonDivisor(a: number, b: number): number {
+  return b === 0 ? a : commonDivisor(b, a % b);
 }
 
 interface Mode {

@@ -62,10 +62,10 @@ export function stageGrids(settings: Pick<UnetrppSettings, 'patch' | 'stem'>): S
 
 /**
  * @throws InputError when an axis of the patch is no multiple of 8 * stem, naming the nearest legal patches; or when
- *   channels and heads, or the channels of a stage and of the one before, do not divide
+ *   channels and heads do not divide
  */
 export function checkSettings(settings: UnetrppSettings): void {
-  const { inputChannels, patch, stem, dims, heads, fusion } = settings;
+  const { patch, stem, dims, heads, fusion } = settings;
   if (patch.length !== stem.length) {
     throw new InputError(
       `The patch ${showShape(patch)} and the stem ${showShape(stem)} differ in their number of axes.`,
@@ -86,14 +86,6 @@ export function checkSettings(settings: UnetrppSettings): void {
       `${uneven} channels cannot be divided among ${heads} heads; choose dims that are multiples of heads.`,
     );
   }
-  // A downsampling normalizes in as many groups as it has input channels.
-  [inputChannels, ...dims.slice(0, -1)].forEach((groups, stage) => {
-    if (dims[stage] % groups === 0) return;
-    throw new InputError(
-      `The ${dims[stage]} channels of stage ${stage + 1} cannot be normalized in ${groups} groups, one for each channel that ` +
-        `comes in; choose dims of which each is a multiple of the one before, such as ${[1, 2, 4, 8].map((factor) => factor * dims[0]).join(', ')}.`,
-    );
-  });
   const odd = dims.find((channels) => channels % 2 !== 0);
   if (fusion === 'concatenate' && odd !== undefined) {
     throw new InputError(`${odd} channels cannot be halved for the two branches; choose even dims, or fusion 'add'.`);
