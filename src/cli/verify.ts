@@ -159,7 +159,11 @@ export const registerVerify: Register = (program, terminal) => {
         for (const lowered of [true, false]) {
           terminal.signal.throwIfAborted();
           terminal.err(`${set.name}, lowerings ${lowered ? 'on' : 'off'}\n`);
-          const found = await set.replay(nodeEngine, { device: options.device, lowerings: lowered ? {} : noLowerings });
+          const found = await set.replay(nodeEngine, {
+            device: options.device,
+            // Plain: with the runtime's own rewrites in place of ours.
+            ...(lowered ? {} : { lowerings: noLowerings, optimization: 'all' as const }),
+          });
           rows.push(...found.map((row) => ({ ...row, lowered })));
         }
       }
