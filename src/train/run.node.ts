@@ -425,7 +425,7 @@ function manifestOf({ network, plan, fold }: TrainSettings, { description, cases
   const names = description.labels.slice(1).map(({ name }) => name);
   return {
     name: description.name.toLowerCase(),
-    description: `UNETR++ (patch ${showShape(network.patch)}) for ${names.join(', ')}, trained on ${cases.length} cases of ${description.name}, fold ${fold}.`,
+    description: `UNETR++ (patch ${showShape(network.patch)}) for ${names.join(', ')}, trained on fold ${fold} of ${description.name} (${cases.length} cases in all).`,
     network: { name: 'unetrpp', settings: network },
     labels: description.labels.map(({ name, values }) => ({ value: values[0], name })),
     plan,
