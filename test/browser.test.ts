@@ -236,8 +236,14 @@ describe.skipIf(!hasBrowser)('in a real browser', () => {
       });
     });
 
+    /** Made by a lowering that is off on WebGPU, which has no such operator. */
+    const elsewhere = 'turnedMatmul';
+    const here = operatorCases
+      .map((one, index) => [caseName(one), index] as const)
+      .filter(([, index]) => operatorCases[index].operator !== elsewhere);
+
     // Each passes the self-test of its class first.
-    test.each(operatorCases.map((one, index) => [caseName(one), index] as const))('%s', async (_, index) => {
+    test.each(here)('%s', async (_, index) => {
       const { shape, expectedShape, got, expected, notices } = await call(page, 'runCase', index, 'webgpu');
       expect(shape).toEqual(expectedShape);
       expect(got).toBeCloseTo(expected, 5);
