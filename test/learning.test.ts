@@ -11,6 +11,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { phantomOrgans } from '../src/dataset/index.ts';
 import { nodeEngine } from '../src/engine/node.ts';
 import { dice, mean, overlaps } from '../src/evaluate/index.ts';
+import { adamW } from '../src/train/optimizers.ts';
 import { type Trained, trainInFolder } from '../src/train/run.node.ts';
 import type { EpochRecord } from '../src/train/run.ts';
 import { readVolumeFile } from '../src/volume/files.node.ts';
@@ -35,7 +36,7 @@ const recipe = {
   batch: 1,
   epochs: 3,
   batchesPerEpoch: 80,
-  optimizer: { kind: 'adamW', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, decayed: 'matrices' },
+  optimizer: adamW,
   schedule: { kind: 'poly', rate: 0.006, exponent: 0.9, warmupSteps: 30, per: 'step' },
   average: 0.98,
   dropout: false,

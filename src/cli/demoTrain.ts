@@ -8,6 +8,7 @@ import { phantomOrgans } from '../dataset/index.ts';
 import { dice, mean, overlaps } from '../evaluate/index.ts';
 import { segmentOnce, showDuration } from '../predict/index.ts';
 import { openModel } from '../predict/model.node.ts';
+import { adamW } from '../train/optimizers.ts';
 import { encodeLabels, readVolumeFile } from '../volume/files.node.ts';
 import { encodePng, threePlanes, type Vector3, type Volume } from '../volume/index.ts';
 import { prepareOutputFolder, writeTogether } from '../wholeFiles.node.ts';
@@ -57,7 +58,7 @@ const demonstration: Demonstration = {
     batch: 1,
     epochs: 8,
     batchesPerEpoch: 100,
-    optimizer: { kind: 'adamW', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, decayed: 'matrices' },
+    optimizer: adamW,
     schedule: { kind: 'poly', rate: 0.006, exponent: 0.9, warmupSteps: 30, per: 'step' },
     average: 0.98,
     dropout: false,

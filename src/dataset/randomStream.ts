@@ -6,6 +6,7 @@
  * Generator: xoshiro128**, Blackman and Vigna, "Scrambled linear pseudorandom number generators", 2021. Seeds are mixed
  * with the finalizer of MurmurHash3. Not nnU-Net's generator: the same distributions, other numbers.
  */
+import { mixBits } from '../mixBits.ts';
 
 /** 128 bits, not all zero. Drawing changes them. */
 export type RandomStream = Uint32Array;
@@ -27,14 +28,6 @@ export function nextBits(stream: RandomStream): number {
   return bits;
 }
 
-function mix(value: number): number {
-  let bits = value ^ (value >>> 16);
-  bits = Math.imul(bits, 0x85ebca6b);
-  bits ^= bits >>> 13;
-  bits = Math.imul(bits, 0xc2b2ae35);
-  return (bits ^ (bits >>> 16)) >>> 0;
-}
-
 /**
  * The stream of these whole numbers, of which each counts with 53 bits and in its place.
  * @throws RangeError when one is no whole number that float64 holds exactly
@@ -45,7 +38,7 @@ export function randomStream(...seeds: readonly number[]): RandomStream {
     if (!Number.isSafeInteger(seed)) throw new RangeError(`the seed ${seed} is no whole number of at most 53 bits`);
     for (const half of [seed % 2 ** 32, Math.floor(seed / 2 ** 32)]) {
       for (let i = 0; i < 4; i++)
-        stream[i] = mix((stream[i] ^ mix(half + Math.imul(i + 1, 0x9e3779b9))) + stream[(i + 3) % 4]);
+        stream[i] = mixBits((stream[i] ^ mixBits(half + Math.imul(i + 1, 0x9e3779b9))) + stream[(i + 3) % 4]);
     }
   }
   // All zero is the one state that never changes.

@@ -121,6 +121,7 @@ export function outputBuffers(program: Program, state: State): Map<string, Tenso
   return buffers;
 }
 
+/** Name of the output that is written over a parameter of the state. */
 export const updateOf = (name: string) => `next.${name}`;
 
 /** The tensor of the state that an output is written over. */

@@ -9,6 +9,7 @@
  *
  * Inputs are named `random.SCOPE`; each is to be filled with whole numbers, uniform from 0 to 2047 (`randomInputs`).
  */
+import { mixBits } from '../mixBits.ts';
 import {
   add,
   constant,
@@ -66,15 +67,6 @@ function kept(hash: Value, probability: number): DropoutMask {
 /** [rows, digits], divided by `randomSteps`: exact in float32. */
 function addresses(rows: number): Value {
   const data = new Float32Array(rows * digits);
-  for (let i = 0; i < data.length; i++) data[i] = (scramble(i + 1) % randomSteps) / randomSteps;
+  for (let i = 0; i < data.length; i++) data[i] = (mixBits(i + 1) % randomSteps) / randomSteps;
   return constant({ dtype: 'float32', shape: [rows, digits], data });
-}
-
-/** The finalizer of MurmurHash3 (Appleby): every bit of the result depends on every bit of i. */
-function scramble(i: number): number {
-  let bits = i ^ (i >>> 16);
-  bits = Math.imul(bits, 0x85ebca6b);
-  bits ^= bits >>> 13;
-  bits = Math.imul(bits, 0xc2b2ae35);
-  return (bits ^ (bits >>> 16)) >>> 0;
 }

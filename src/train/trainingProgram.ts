@@ -8,6 +8,7 @@
  * an output `next.NAME`. All updates depend on the norm of all gradients, so none is written before every parameter has been
  * read: they may be written in place.
  */
+import { updateOf } from '../engine/engine.ts';
 import {
   add,
   differentiate,
@@ -59,8 +60,8 @@ export function trainingProgram(network: Program, settings: StepSettings): Progr
     const next: Record<string, Value> = { loss: reshape(outputs.loss, [1]), gradientNorm: norm };
     for (const [each, gradient] of gradients) {
       const updated = update(each, multiply(gradient, factor));
-      next[`next.${each.name}`] = updated.parameter;
-      for (const [kept, value] of updated.kept) next[`next.${kept.name}`] = value;
+      next[updateOf(each.name)] = updated.parameter;
+      for (const [kept, value] of updated.kept) next[updateOf(kept.name)] = value;
     }
     Object.assign(next, runningStatistics(network));
     if (settings.average) Object.assign(next, averages(network.parameters, next));
@@ -108,7 +109,7 @@ export function runningStatistics(network: Program): Record<string, Value> {
   const next: Record<string, Value> = {};
   const moved = (name: string, towards: Value) => {
     const running = network.parameters.find((each) => each.name === name)!;
-    next[`next.${name}`] = add(
+    next[updateOf(name)] = add(
       multiply(running, filled(1 - statisticsShare)),
       multiply(towards, filled(statisticsShare)),
     );
@@ -144,10 +145,10 @@ function averages(parameters: readonly Parameter[], next: Readonly<Record<string
   const share = input('averageShare', [1]);
   const averaged: Record<string, Value> = {};
   for (const each of parameters) {
-    const updated = next[`next.${each.name}`];
+    const updated = next[updateOf(each.name)];
     if (!updated) continue;
     const average = parameter(`average.${each.name}`, each.shape, each.initializer, { trainable: false });
-    averaged[`next.${average.name}`] = add(average, multiply(subtract(updated, average), share));
+    averaged[updateOf(average.name)] = add(average, multiply(subtract(updated, average), share));
   }
   return averaged;
 }

@@ -2,17 +2,12 @@
  * The rule by which reference inputs and weights are made from their names, so that none need be stored:
  * seed = FNV-1a of the name; x_i = murmur3 finalizer of seed + i * 0x9E3779B9 (mod 2^32); u_i = x_i / 2^32.
  */
+import { mixBits } from '../../mixBits.ts';
 import { fnv1a } from '../../weights/initialization.ts';
 
 function bits(seed: number, index: number): number {
   // The index may exceed 32 bits only far beyond any tensor here; Math.imul keeps the product modulo 2^32.
-  let t = (seed + Math.imul(index, 0x9e3779b9)) >>> 0;
-  t ^= t >>> 16;
-  t = Math.imul(t, 0x85ebca6b);
-  t ^= t >>> 13;
-  t = Math.imul(t, 0xc2b2ae35);
-  t ^= t >>> 16;
-  return t >>> 0;
+  return mixBits(seed + Math.imul(index, 0x9e3779b9));
 }
 
 /** `count` values uniform in [lo, hi), rounded to float32. */
