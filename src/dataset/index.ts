@@ -26,6 +26,7 @@ export {
   type SpatialTransform,
   transformPatch,
 } from './augmentation/spatial.ts';
+export { type ChannelNormalization, normalizationOf } from './channels.ts';
 export { type DatasetDescription, type DatasetLabel, declaredValues, parseDataset } from './description.ts';
 export {
   cutPatch,

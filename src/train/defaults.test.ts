@@ -118,14 +118,9 @@ describe('default settings', () => {
     expect(brain.settings.plan.channels).toEqual([{ name: 'MRI', normalization: 'zScore', useMask: true }]);
   });
 
-  test('say so where the name of a channel tells nothing', () => {
-    expect(defaults([survey([40, 40, 40])], { channels: ['computed'] }).notices).toEqual([
-      expect.stringMatching(
-        /^The channel computed is normalized by each scan's own mean .*; name it CT in dataset.json/,
-      ),
-    ]);
-    for (const name of ['MR', 'T1w', 't2', 'FLAIR', 'noNorm']) {
-      expect(defaults([survey([40, 40, 40])], { channels: [name] }).notices).toEqual([]);
-    }
+  test('are refused where the name of a channel does not say how it is normalized', () => {
+    expect(() => defaults([survey([40, 40, 40])], { channels: ['computed'] })).toThrow(
+      'The channel name "computed" does not say how its values are normalized',
+    );
   });
 });

@@ -2,7 +2,14 @@
  * Settings for a data set of which nothing is known but its training cases: a plan by nnU-Net's rules, a UNETR++ whose
  * patch and size fit the scans, and the recipe of the paper. A start that a person changes (`--config`), not the best there is.
  */
-import { integer, type Plan, planSchema, randomStream, trainingAugmentation } from '../dataset/index.ts';
+import {
+  integer,
+  normalizationOf,
+  type Plan,
+  planSchema,
+  randomStream,
+  trainingAugmentation,
+} from '../dataset/index.ts';
 import { type UnetrppSettings, unetrppPresets } from '../nets/index.ts';
 import { elementCount, type Shape } from '../tensor.ts';
 import { cropToNonZero, newShape, type Vector3, type Volume, voxelCount } from '../volume/index.ts';
@@ -58,36 +65,16 @@ function median(values: readonly number[]): number {
 const medianVector = (vectors: readonly Vector3[]) =>
   [0, 1, 2].map((axis) => median(vectors.map((each) => each[axis]))) as unknown as Vector3;
 
-/** nnU-Net's names of channels, in small letters, and how they are normalized. */
-const byName: Readonly<Record<string, Plan['channels'][number]['normalization']>> = {
-  ct: 'ct',
-  nonorm: 'none',
-  zscore: 'zScore',
-  rescale_to_0_1: 'rescale01',
-  rgb_to_0_1: 'rgb',
-};
-/** Names of MR sequences and the like, of which nnU-Net too takes the case's own mean and deviation. */
-const isMagneticResonance = /^(mri?|t1.*|t2.*|flair|pd|dwi|adc|bssfp|cine)\b/i;
-
 /** Largest patch: the voxels of the published Synapse network's. */
 const mostVoxels = 64 * 128 * 128;
 /** Scans up to this size get a narrow network. */
 const smallScan = 200_000;
 
-function channelPlan(
-  name: string,
-  surveys: readonly CaseSurvey[],
-  channel: number,
-): { plan: Plan['channels'][number]; notice?: string } {
-  const known = byName[name.toLowerCase()];
-  const normalization = known ?? 'zScore';
+function channelPlan(name: string, surveys: readonly CaseSurvey[], channel: number): Plan['channels'][number] {
+  const normalization = normalizationOf(name);
   // nnU-Net: where cropping takes away a quarter or more, the zeros are background and not tissue.
   const useMask = normalization === 'zScore' && median(surveys.map(({ share }) => share)) < 0.75;
-  const notice =
-    known || isMagneticResonance.test(name)
-      ? undefined
-      : `The channel ${name} is normalized by each scan's own mean and deviation; name it CT in dataset.json if its values are Hounsfield units.`;
-  if (normalization !== 'ct') return { plan: { name, normalization, useMask }, notice };
+  if (normalization !== 'ct') return { name, normalization, useMask };
   const values = Float64Array.from(surveys.flatMap(({ foreground }) => [...foreground[channel]])).sort();
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const std = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
@@ -97,7 +84,7 @@ function channelPlan(
     percentile005: quantile(values, 0.005),
     percentile995: quantile(values, 0.995),
   };
-  return { plan: { name, normalization, useMask, intensities } };
+  return { name, normalization, useMask, intensities };
 }
 
 /** The stem and the patch for scans of this size, each axis a multiple of 8 stems; the longest axis gives way first. */
@@ -141,7 +128,6 @@ export function defaultSettings(input: DefaultsInput): { settings: TrainSettings
   const target = turned(spacing);
   const shape = medianVector(surveys.map((each) => newShape(turned(each.shape), turned(each.spacing), target)));
   const { stem, patch } = patchFor(shape, input.patch);
-  const named = channels.map((name, channel) => channelPlan(name, surveys, channel));
 
   const plan = planSchema.parse({
     format: 'unetrpp-plan',
@@ -150,7 +136,7 @@ export function defaultSettings(input: DefaultsInput): { settings: TrainSettings
     transposeForward,
     spacing: target,
     patch,
-    channels: named.map((each) => each.plan),
+    channels: channels.map((name, channel) => channelPlan(name, surveys, channel)),
     convention: 'nnunet-v2',
     resampling: { image: 3, imageZ: 0, probabilities: 1, probabilitiesZ: 0, anisotropyThreshold: 3 },
     orientation: null,
@@ -188,5 +174,5 @@ export function defaultSettings(input: DefaultsInput): { settings: TrainSettings
     foregroundShare: 0.33,
     validationCases: 8,
   };
-  return { settings, notices: named.flatMap(({ notice }) => notice ?? []) };
+  return { settings, notices: [] };
 }
