@@ -34,6 +34,13 @@ describe('names of the reference files', () => {
 describe.skipIf(!hasShared)('unetrpp verify', () => {
   const folder = sharedPath('golden', 'unetrpp');
 
+  it("makes nnU-Net's plans, plain and residual, of 14 data sets", async () => {
+    const { code, out } = await shell('verify', sharedPath('golden', 'planning.json'), '--json');
+    const { comparisons } = JSON.parse(out) as { comparisons: { set: string }[] };
+    expect(new Set(comparisons.map(({ set }) => set)).size).toBe(14 + 1);
+    expect(code).toBe(0);
+  });
+
   it('reproduces the attention block and the four small networks in both layouts', async () => {
     for (const only of ['attention', 'small']) {
       const { code, out } = await shell('verify', folder, '--only', only, '--json');

@@ -1,6 +1,6 @@
 /**
  * `unetrpp verify PATH`: replays reference values through the engine, with lowerings on and off, and shows the worst
- * deviation of each tensor. PATH is a folder of networks or a file of losses. Exit code 1 when one is beyond its limit.
+ * deviation of each tensor. PATH is a folder of networks, or a file of losses or of plans. Exit code 1 when one is beyond its limit.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -13,6 +13,7 @@ import { parseDevice } from './options.ts';
 import { CheckFailed, example, printJson, type Register } from './terminal.ts';
 import { type Deviation, passed } from './verify/deviation.ts';
 import { type ReferenceCase, verifyLosses } from './verify/losses.ts';
+import { type PlanningSet, verifyPlanning } from './verify/planning.ts';
 import { type TrainingSet, verifyTraining } from './verify/training.ts';
 import {
   type AttentionKind,
@@ -46,13 +47,13 @@ function storedTensors(file: string): ReadonlyMap<string, Tensor> {
 function referenceSets(path: string): ReferenceSet[] {
   if (!existsSync(path)) throw new InputError(`There is no folder ${path}; name one that holds reference values.`);
   const sets = statSync(path).isFile()
-    ? setsOfLosses(path)
+    ? [...setsOfLosses(path), ...setsOfPlans(path)]
     : readdirSync(path)
         .sort()
         .flatMap((file) => setsOfNetworks(path, file));
   if (sets.length > 0) return sets;
   throw new InputError(
-    `${path} holds no reference values that are known here (full-NAME.json, small-NAME.json, epa.json; or the file losses.json).`,
+    `${path} holds no reference values that are known here (full-NAME.json, small-NAME.json, epa.json; or the files losses.json and planning.json).`,
   );
 }
 
@@ -67,6 +68,11 @@ function setsOfLosses(file: string): ReferenceSet[] {
       },
     },
   ];
+}
+
+function setsOfPlans(file: string): ReferenceSet[] {
+  if (!/planning\.json$/.test(file)) return [];
+  return [{ name: 'planning', replay: async () => verifyPlanning(json(file) as PlanningSet) }];
 }
 
 function setsOfNetworks(folder: string, file: string): ReferenceSet[] {
@@ -145,8 +151,11 @@ function lineText({ what, on, off }: Line): string[] {
 export const registerVerify: Register = (program, terminal) => {
   const command = program
     .command('verify')
-    .description('Replay reference values of networks, trainings and losses and show the worst deviations.')
-    .argument('<path>', 'folder with full-NAME.json, small-NAME.json, epa.json and their .safetensors; or losses.json')
+    .description('Replay reference values of networks, trainings, losses and plans and show the worst deviations.')
+    .argument(
+      '<path>',
+      'folder with full-NAME.json, small-NAME.json, epa.json and their .safetensors; or losses.json, planning.json',
+    )
     .option('--only <text>', 'only the sets whose name contains this text, such as "full synapse"')
     .option('--device <name>', 'cpu, cuda or webgpu', parseDevice)
     .option('--json', 'print every comparison as JSON')
