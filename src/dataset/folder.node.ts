@@ -2,7 +2,7 @@
  * A data set's folder in nnU-Net's layout: which files are which cases, how they are split, and what they are as a whole.
  *
  * `imagesTr/CASE_0000.nii.gz` and so on, one file a channel (or `imagesTr/CASE.nii.gz` with all channels, as in the
- * Decathlon), `labelsTr/CASE.nii.gz`, `dataset.json`, perhaps `splits_final.json`. Only names are looked at here; what is
+ * Decathlon), `labelsTr/CASE.nii.gz`, `dataset.json`, perhaps `splits_final.json` and `patients.json`. Only names are looked at here; what is
  * in the images is checked when they are read.
  */
 import { createHash } from 'node:crypto';
@@ -12,7 +12,9 @@ import { pipeline } from 'node:stream/promises';
 import { InputError } from '../errors.ts';
 import { readBytes } from '../volume/files.node.ts';
 import { type DatasetDescription, parseDataset } from './description.ts';
-import { parseSplits, type Split } from './split.ts';
+import { type Fault, sentenceOf } from './fault.ts';
+import { type Patients, patientsByName, readPatients } from './patients.ts';
+import { readSplits, type Split } from './split.ts';
 
 /** Where the files of a case lie. */
 export interface CaseFiles {
@@ -27,12 +29,28 @@ export interface Dataset {
   readonly description: DatasetDescription;
   /** In the order of their names. */
   readonly cases: readonly CaseFiles[];
-  /** Of `splits_final.json`; undefined where there is none, and nnU-Net's own rule holds. */
+  /** Of `splits_final.json`; undefined where there is none, and a rule decides. */
   readonly splits: readonly Split[] | undefined;
+  /** Where `patients.json` or the names of the cases say whose they are. */
+  readonly patients: Patients | undefined;
 }
 
-/** @throws InputError when the folder is no data set, or a case lacks a file */
+/**
+ * @throws InputError when the folder is no data set, a case lacks a file, or a fold has a case that is not there or a patient
+ * on both sides
+ */
 export async function openDataset(folder: string): Promise<Dataset> {
+  const { dataset, faults } = await surveyDataset(folder);
+  if (faults.length > 0) throw new InputError(sentenceOf(faults[0]));
+  return dataset;
+}
+
+/**
+ * As `openDataset`, with everything that is wrong with cases and splits in place of an error; the cases are those that have
+ * all of their files.
+ * @throws InputError when the folder is no data set at all
+ */
+export async function surveyDataset(folder: string): Promise<{ dataset: Dataset; faults: Fault[] }> {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
     throw new InputError(
       `There is no folder ${folder}; give the folder of a data set, the one with dataset.json in it.`,
@@ -44,16 +62,23 @@ export async function openDataset(folder: string): Promise<Dataset> {
     );
   }
   const description = parseDataset(await readJson(join(folder, 'dataset.json')), basename(resolve(folder)));
-  const cases = description.files ? listedCases(folder, description) : foundCases(folder, description);
-  if (cases.length === 0) {
+  const { cases, faults } = description.files ? listedCases(folder, description) : foundCases(folder, description);
+  if (cases.length === 0 && faults.length === 0) {
     throw new InputError(
       `${join(folder, 'imagesTr')} holds no images that end in ${description.fileEnding}; add some.`,
     );
   }
-  const splitsFile = join(folder, 'splits_final.json');
   const names = cases.map(({ name }) => name);
-  const splits = existsSync(splitsFile) ? parseSplits(await readJson(splitsFile), names, splitsFile) : undefined;
-  return { folder, description, cases, splits };
+  const [patientsFile, splitsFile] = [join(folder, 'patients.json'), join(folder, 'splits_final.json')];
+  const listed = existsSync(patientsFile) ? readPatients(await readJson(patientsFile), names, patientsFile) : undefined;
+  const patients = listed ? listed.patients : patientsByName(names);
+  const split = existsSync(splitsFile)
+    ? readSplits(await readJson(splitsFile), names, splitsFile, patients)
+    : undefined;
+  return {
+    dataset: { folder, description, cases, splits: split?.splits, patients },
+    faults: [...faults, ...(listed?.faults ?? []), ...(split?.faults ?? [])],
+  };
 }
 
 async function readJson(path: string): Promise<unknown> {
@@ -71,55 +96,86 @@ function some(names: readonly string[]): string {
   return names.length > 3 ? `${shown} and ${names.length - 3} more` : shown;
 }
 
-function listedCases(folder: string, { files, channels }: DatasetDescription): CaseFiles[] {
-  const cases = [...files!].map(([name, { images, label }]) => {
-    if (images.length !== 1 && images.length !== channels.length) {
-      throw new InputError(
-        `dataset.json lists ${images.length} images for the case ${name} and ${channels.length} channels; give one file for each channel.`,
-      );
-    }
-    return { name, images: images.map((path) => resolve(folder, path)), label: resolve(folder, label) };
-  });
-  const absent = cases.flatMap(({ images, label }) => [...images, label]).filter((path) => !existsSync(path));
-  if (absent.length > 0) throw new InputError(`dataset.json lists files that are not there: ${some(absent)}.`);
-  return cases.sort((a, b) => (a.name < b.name ? -1 : 1));
+interface FoundCases {
+  readonly cases: CaseFiles[];
+  readonly faults: Fault[];
 }
 
-function foundCases(folder: string, { fileEnding, channels }: DatasetDescription): CaseFiles[] {
+function listedCases(folder: string, { files, channels }: DatasetDescription): FoundCases {
+  const faults: Fault[] = [];
+  const fault = (text: string, remedy: string) => faults.push({ file: 'dataset.json', text, remedy });
+  const cases = [...files!].flatMap(([name, { images, label }]): CaseFiles[] => {
+    if (images.length !== 1 && images.length !== channels.length) {
+      fault(
+        `dataset.json lists ${images.length} images for the case ${name} and ${channels.length} channels`,
+        'give one file for each channel',
+      );
+      return [];
+    }
+    const absent = [...images, label].filter((path) => !existsSync(resolve(folder, path)));
+    if (absent.length > 0) {
+      fault(
+        `dataset.json lists files for the case ${name} that are not there: ${some(absent)}`,
+        'add them or remove the case from the list',
+      );
+      return [];
+    }
+    return [{ name, images: images.map((path) => resolve(folder, path)), label: resolve(folder, label) }];
+  });
+  return { cases: cases.sort((a, b) => (a.name < b.name ? -1 : 1)), faults };
+}
+
+function foundCases(folder: string, { fileEnding, channels }: DatasetDescription): FoundCases {
   const images = new Set(stemsIn(join(folder, 'imagesTr'), fileEnding));
   const labels = stemsIn(join(folder, 'labelsTr'), fileEnding);
   const path = (part: string, stem: string) => join(folder, part, stem + fileEnding);
+  const declared = `dataset.json names ${channels.length} channel${channels.length === 1 ? '' : 's'} (${channels.join(', ')})`;
+  const faults: Fault[] = [];
   const used = new Set<string>();
-  const cases = labels.map((name): CaseFiles => {
+  const cases = labels.flatMap((name): CaseFiles[] => {
     const numbered = channels.map((_, channel) => `${name}_${String(channel).padStart(4, '0')}`);
     const missing = numbered.filter((stem) => !images.has(stem));
     const stems = missing.length === channels.length && images.has(name) ? [name] : numbered;
+    for (const stem of stems) used.add(stem);
     if (stems === numbered && missing.length > 0) {
       const wanted = missing.map((stem) => stem + fileEnding);
-      throw new InputError(
+      faults.push(
         missing.length === channels.length
-          ? `The label map ${path('labelsTr', name)} has no image: imagesTr/${wanted[0]} is not there; add it or remove the label map.`
-          : `The case ${name} lacks ${some(wanted)} in ${join(folder, 'imagesTr')}; dataset.json names ${channels.length} channels (${channels.join(', ')}).`,
+          ? {
+              file: `labelsTr/${name}${fileEnding}`,
+              text: `The label map ${path('labelsTr', name)} has no image: imagesTr/${wanted[0]} is not there`,
+              remedy: 'add it or remove the label map',
+            }
+          : {
+              file: `imagesTr/${wanted[0]}`,
+              text: `The case ${name} lacks ${some(wanted)} in ${join(folder, 'imagesTr')}: ${declared}`,
+              remedy: 'add the file or remove the case',
+            },
       );
+      return [];
     }
-    for (const stem of stems) used.add(stem);
-    return { name, images: stems.map((stem) => path('imagesTr', stem)), label: path('labelsTr', name) };
+    return [{ name, images: stems.map((stem) => path('imagesTr', stem)), label: path('labelsTr', name) }];
   });
-  const rest = [...images].filter((stem) => !used.has(stem));
   const known = new Set(labels);
-  const surplus = rest.filter((stem) => known.has(stem.replace(/_\d{4}$/, '')));
-  if (surplus.length > 0) {
-    throw new InputError(
-      `${some(surplus.map((stem) => stem + fileEnding))} in ${join(folder, 'imagesTr')} belongs to no channel: dataset.json names ${channels.length} (${channels.join(', ')}); add the channel there or remove the file.`,
+  for (const stem of images) {
+    if (used.has(stem)) continue;
+    const file = `imagesTr/${stem}${fileEnding}`;
+    const name = stem.replace(/_\d{4}$/, '');
+    faults.push(
+      known.has(name)
+        ? {
+            file,
+            text: `${stem}${fileEnding} in ${join(folder, 'imagesTr')} belongs to no channel: ${declared}`,
+            remedy: 'add the channel there or remove the file',
+          }
+        : {
+            file,
+            text: `${join(folder, 'labelsTr')} has no label map for ${name}`,
+            remedy: `add ${name}${fileEnding} or remove the images`,
+          },
     );
   }
-  if (rest.length > 0) {
-    const names = [...new Set(rest.map((stem) => stem.replace(/_\d{4}$/, '')))];
-    throw new InputError(
-      `${join(folder, 'labelsTr')} has no label map for ${some(names)}; add ${names[0]}${fileEnding} or remove the images.`,
-    );
-  }
-  return cases;
+  return { cases, faults };
 }
 
 /** Names of the files with this ending, without it, sorted. Files of other endings are of no concern. */

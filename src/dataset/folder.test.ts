@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { hasShared, sharedPath } from '../../test/shared.ts';
 import { InputError } from '../errors.ts';
-import { datasetHash, openDataset } from './folder.node.ts';
+import { datasetHash, openDataset, surveyDataset } from './folder.node.ts';
 
 const folders: string[] = [];
 
@@ -15,7 +15,12 @@ afterEach(() => {
 const json = { channel_names: { 0: 'T1', 1: 'T2' }, labels: { background: 0, lesion: 1 }, file_ending: '.nii.gz' };
 
 /** A data set of two channels whose files hold their own names. */
-function dataset(files: readonly string[], description: unknown = json, splits?: unknown): string {
+function dataset(
+  files: readonly string[],
+  description: unknown = json,
+  splits?: unknown,
+  others: Readonly<Record<string, string>> = {},
+): string {
   const folder = mkdtempSync(join(tmpdir(), 'dataset-'));
   folders.push(folder);
   const write = (name: string, text: string) => {
@@ -24,6 +29,7 @@ function dataset(files: readonly string[], description: unknown = json, splits?:
   };
   write('dataset.json', typeof description === 'string' ? description : JSON.stringify(description));
   if (splits) write('splits_final.json', JSON.stringify(splits));
+  for (const [name, text] of Object.entries(others)) write(name, text);
   for (const file of files) write(file.includes('.') ? file : `${file}.nii.gz`, file);
   return folder;
 }
@@ -105,6 +111,40 @@ describe('a data set folder', () => {
   test('must be there, with a dataset.json', async () => {
     await expect(openDataset('/nowhere/at/all')).rejects.toThrow('There is no folder /nowhere/at/all');
     await expect(openDataset(tmpdir())).rejects.toThrow('holds no dataset.json');
+  });
+
+  test('may say whose its cases are, and has no patient on both sides of a split then', async () => {
+    const patients = { 'patients.json': JSON.stringify([{ patient: 'p', cases: ['a', 'b'] }]) };
+    const folder = dataset(whole, json, undefined, patients);
+    expect([...(await openDataset(folder)).patients!]).toEqual([
+      ['a', 'p'],
+      ['b', 'p'],
+    ]);
+    const opening = openDataset(dataset(whole, json, [{ train: ['a'], val: ['b'] }], patients));
+    await expect(opening).rejects.toThrow(InputError);
+    await expect(opening).rejects.toThrow(
+      'splits_final.json: fold 0 trains on p (a) and is validated on the same patient (b); move all cases',
+    );
+  });
+
+  test('of which much is wrong tells all of it at once to those who ask', async () => {
+    const files = [
+      'imagesTr/a_0000',
+      'imagesTr/a_0001',
+      'labelsTr/a',
+      'labelsTr/b',
+      'imagesTr/c_0000',
+      'imagesTr/a_0002',
+    ];
+    const { dataset: opened, faults } = await surveyDataset(dataset(files, json, [{ train: ['b'], val: [] }]));
+    expect(opened.cases.map(({ name }) => name)).toEqual(['a']);
+    expect(faults.map(({ file }) => file)).toEqual([
+      'labelsTr/b.nii.gz',
+      'imagesTr/a_0002.nii.gz',
+      'imagesTr/c_0000.nii.gz',
+      'splits_final.json',
+      'splits_final.json',
+    ]);
   });
 
   test.skipIf(!hasShared)('opens real ones', async () => {

@@ -37,8 +37,9 @@ export {
   isForegroundSample,
   type PatchPlace,
 } from './patchSampling.ts';
+export { type Patients, parsePatients, patientsByName } from './patients.ts';
 export { type Phantom, type PhantomOptions, phantom } from './phantom.ts';
 export { phantomOrgans } from './phantomAnatomy.ts';
 export { type Channel, type Plan, parsePlan, planFromV1Pickle, planSchema, type V1Surroundings } from './plan.ts';
 export { integer, nextBits, type RandomStream, randomStream, standardNormal, uniform } from './randomStream.ts';
-export { type Fold, nnunetSplit, parseSplits, type Split, splitOf } from './split.ts';
+export { type Fold, nnunetSplit, parseSplits, patientSplit, type Split, splitOf } from './split.ts';

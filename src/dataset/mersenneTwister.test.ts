@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { hasShared, sharedJson } from '../../test/shared.ts';
-import { legacyPermutation, mersenneTwister } from './mersenneTwister.ts';
+import { legacyInteger, legacyPermutation, mersenneTwister } from './mersenneTwister.ts';
 
 interface Reference {
   splits: { n: number; permutation: number[] }[];
   mt19937: { seed: number; first_uint32: number[]; draw_1000th_uint32: number }[];
+  randint: { n: number; k: number; seed: number; values: number[] }[];
 }
 
 test('the seed 5489 gives the number at place 10000 that the C++ standard demands of MT19937', () => {
@@ -32,5 +33,12 @@ describe.skipIf(!hasShared)("NumPy's legacy generator", () => {
 
   test('shuffles in the same way', () => {
     for (const { n, permutation } of reference.splits) expect(legacyPermutation(n, 12345)).toEqual(permutation);
+  });
+
+  test('draws whole numbers in the same way', () => {
+    for (const { n, k, seed, values } of reference.randint) {
+      const next = mersenneTwister(seed);
+      expect(Array.from({ length: k }, () => legacyInteger(next, n - 1))).toEqual(values);
+    }
   });
 });

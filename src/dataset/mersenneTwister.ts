@@ -31,15 +31,22 @@ export function mersenneTwister(seed: number): () => number {
   };
 }
 
+/** A whole number from 0 to `max`, as NumPy's legacy `randint(0, max + 1)` draws it. */
+export function legacyInteger(next: () => number, max: number): number {
+  // The smallest all-ones number that covers max; numbers beyond max are drawn again. Of a single number none is drawn.
+  if (max === 0) return 0;
+  const mask = 2 ** (32 - Math.clz32(max)) - 1;
+  let value = (next() & mask) >>> 0;
+  while (value > max) value = (next() & mask) >>> 0;
+  return value;
+}
+
 /** 0 .. length - 1 in a random order, as `RandomState(seed).permutation(length)`. */
 export function legacyPermutation(length: number, seed: number): number[] {
   const next = mersenneTwister(seed);
   const out = Array.from({ length }, (_, i) => i);
   for (let i = length - 1; i > 0; i--) {
-    // The smallest all-ones number that covers i; numbers beyond i are drawn again.
-    const mask = 2 ** (32 - Math.clz32(i)) - 1;
-    let other = (next() & mask) >>> 0;
-    while (other > i) other = (next() & mask) >>> 0;
+    const other = legacyInteger(next, i);
     [out[i], out[other]] = [out[other], out[i]];
   }
   return out;

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { hasShared, sharedJson } from '../../test/shared.ts';
 import { InputError } from '../errors.ts';
-import { nnunetSplit, parseSplits, splitOf } from './split.ts';
+import { patientsByName } from './patients.ts';
+import { nnunetSplit, parseSplits, patientSplit, splitOf } from './split.ts';
 
 const ten = Array.from({ length: 10 }, (_, i) => `case_${i}`);
 
@@ -64,7 +65,59 @@ describe("nnU-Net's rule", () => {
   });
 });
 
+/** Two frames of each patient. */
+const frames = (count: number) =>
+  Array.from({ length: count }, (_, p) => `patient00${p}`).flatMap((patient) => [
+    `${patient}_frame01`,
+    `${patient}_frame07`,
+  ]);
+
+describe('the split by patient', () => {
+  test('holds one of five patients out, with all of its cases', () => {
+    const patients = patientsByName(frames(5).reverse())!;
+    const folds = [0, 1, 2, 3, 4].map((fold) => patientSplit(patients, fold));
+    for (const { train, validation } of folds) {
+      expect(train).toHaveLength(8);
+      expect(validation[0].slice(0, 10)).toBe(validation[1].slice(0, 10));
+      expect([...train, ...validation].sort()).toEqual(frames(5));
+    }
+    expect(folds.flatMap(({ validation }) => validation).sort()).toEqual(frames(5));
+  });
+
+  test('is taken where patients are known and no splits are', () => {
+    const patients = patientsByName(frames(7))!;
+    expect(splitOf(frames(7), undefined, 3, patients)).toEqual(patientSplit(patients, 3));
+    const splits = [{ train: ['patient000_frame01'], validation: ['patient001_frame01'] }];
+    expect(splitOf(frames(7), splits, 0, patients)).toEqual(splits[0]);
+  });
+
+  test('has five folds and wants five patients', () => {
+    expect(() => patientSplit(patientsByName(frames(4))!, 0)).toThrow('4 patients are too few for 5 folds');
+    expect(() => patientSplit(patientsByName(frames(5))!, 5)).toThrow(
+      'There is no fold 5: a data set that names its patients has 5 (0 to 4); give one of them, or "all".',
+    );
+  });
+
+  test.skipIf(!hasShared)("is nnU-Net's for ACDC, as it lies beside the data", () => {
+    const written = sharedJson<{ train: string[]; val: string[] }[]>('data', 'Dataset027_ACDC', 'splits_final.json');
+    const patients = patientsByName([...written[0].train, ...written[0].val])!;
+    written.forEach(({ train, val }, fold) => {
+      expect(patientSplit(patients, fold)).toEqual({ train, validation: val });
+    });
+  });
+});
+
 describe('splits_final.json', () => {
+  test('that has a patient on both sides is refused where patients are known', () => {
+    const cases = frames(2);
+    const json = [{ train: [cases[0], cases[2]], val: [cases[3]] }];
+    expect(parseSplits(json, cases)).toHaveLength(1);
+    expect(() => parseSplits(json, cases, 'splits_final.json', patientsByName(cases))).toThrow(
+      'splits_final.json: fold 0 trains on patient001 (patient001_frame01) and is validated on the same patient ' +
+        '(patient001_frame07); move all cases of a patient to one side.',
+    );
+  });
+
   test('decides where it is there', () => {
     const splits = parseSplits([{ train: ['case_1', 'case_2'], val: ['case_3'] }], ten);
     expect(splitOf(ten, splits, 0)).toEqual({ train: ['case_1', 'case_2'], validation: ['case_3'] });

@@ -155,6 +155,7 @@ async function openRequest(request: RunRequest, onNotice: (text: string) => void
     dataset.cases.map(({ name }) => name),
     dataset.splits,
     request.fold,
+    dataset.patients,
   );
   const filesOf = (names: readonly string[]) => {
     const wanted = new Set(names);
