@@ -9,6 +9,7 @@ const benchmarks: Record<string, () => Promise<unknown>> = {
   import: () => import('./import.ts'),
   resampling: () => import('./resampling.ts'),
   scan: () => import('./scan.ts'),
+  surfaces: () => import('./surfaces.ts'),
   hippocampus: () => import('./hippocampus.ts'),
 };
 
