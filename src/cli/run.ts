@@ -8,6 +8,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { InputError, ResourceError } from '../errors.ts';
+import { registerCheck } from './check.ts';
 import { registerDemo } from './demo.ts';
 import { registerDemoTrain } from './demoTrain.ts';
 import { registerExport } from './export.ts';
@@ -23,6 +24,7 @@ import { registerVerify } from './verify.ts';
 const allCommands: readonly Register[] = [
   registerDemo,
   registerPredict,
+  registerCheck,
   registerTrain,
   registerInfo,
   registerImport,

@@ -1,13 +1,14 @@
 /**
  * Cases of a data set, read from their files, checked and prepared (cases.ts), in memory that threads can share.
  */
+import { inDescription } from '../dataset/checking.ts';
 import type { DatasetDescription } from '../dataset/description.ts';
 import type { CaseFiles } from '../dataset/folder.node.ts';
 import type { Plan } from '../dataset/index.ts';
 import { readVolumeFile } from '../volume/files.node.ts';
 import { stackChannels } from '../volume/index.ts';
 import type { TrainingCase } from './batches.ts';
-import { checkScan, checkSupported, inDescription, type LabelledScan, prepareCase } from './cases.ts';
+import { checkScan, checkSupported, type LabelledScan, prepareCase } from './cases.ts';
 
 /**
  * Image and labels of a case, as they lie in its files.

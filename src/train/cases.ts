@@ -3,17 +3,11 @@
  * would spoil in silence is refused here, with the case's name. Where the scans come from is for others (cases.node.ts reads
  * a data set's files).
  */
-import {
-  type DatasetDescription,
-  declaredValues,
-  foregroundLocations,
-  type Plan,
-  randomStream,
-} from '../dataset/index.ts';
+import { channelFault, type Declared, gridFault, labelFaults, valueCounts } from '../dataset/checking.ts';
+import { type DatasetDescription, foregroundLocations, type Plan, randomStream } from '../dataset/index.ts';
 import { InputError } from '../errors.ts';
 import { prepare } from '../predict/prepare.ts';
-import { sameShape, showShape } from '../tensor.ts';
-import { farthestCorner } from '../volume/channels.ts';
+import { showShape } from '../tensor.ts';
 import { reorient, type Vector3, type Volume } from '../volume/index.ts';
 import type { TrainingCase } from './batches.ts';
 
@@ -24,77 +18,13 @@ export interface LabelledScan {
   readonly notices?: readonly string[];
 }
 
-/** What a case must agree with, and by which words messages call it. */
-export interface Declared {
-  /** Names of the channels of the image, in order. */
-  readonly channels: readonly string[];
-  /** Every value that a label map may hold, in ascending order. */
-  readonly values: readonly number[];
-  /** Such as `dataset.json`. */
-  readonly by: string;
-  /** What to do about a value that is not among them. */
-  readonly advice: string;
-}
-
-export const inDescription = (description: DatasetDescription): Declared => ({
-  channels: description.channels,
-  values: declaredValues(description),
-  by: 'dataset.json',
-  advice: 'correct the label map, or declare the label',
-});
-
 /** @throws InputError when image and labels lie on different grids, or do not agree with what is declared */
 export function checkScan(name: string, { image, labels }: LabelledScan, declared: Declared): void {
-  const { channels, by } = declared;
-  if (image.channels !== channels.length) {
-    throw new InputError(
-      `The case ${name} has ${image.channels} channels and ${by} names ${channels.length} (${channels.join(', ')}); give one for each.`,
-    );
-  }
-  checkGrid(name, image, labels);
-  checkLabels(name, labels, declared);
-}
-
-/** Half a tenth of a millimeter, or a tenth of a voxel where that is more. */
-const toleranceMm = (spacing: Vector3) => Math.max(0.05, Math.min(...spacing) / 10);
-
-function checkGrid(name: string, image: Volume, labels: Volume): void {
-  if (labels.channels !== 1) {
-    throw new InputError(`The label map of ${name} has ${labels.channels} values for each voxel; give one.`);
-  }
-  if (!sameShape(image.shape, labels.shape)) {
-    throw new InputError(
-      `The label map of ${name} has ${showShape(labels.shape)} voxels (z, y, x) and its image ${showShape(image.shape)}; ` +
-        "resample the labels onto the image's grid.",
-    );
-  }
-  const away = farthestCorner(image, labels);
-  if (away <= toleranceMm(image.spacing)) return;
-  throw new InputError(
-    `The label map of ${name} lies up to ${away.toFixed(2)} mm from its image in the patient ` +
-      `(labels: ${showGrid(labels)}; image: ${showGrid(image)}); ` +
-      "resample the labels onto the image's grid, or correct the header that is wrong.",
-  );
-}
-
-/** Numbers as in the header, without rounding noise. */
-function showGrid({ spacing, origin, direction }: Volume): string {
-  const list = (numbers: readonly number[]) => numbers.map((each) => Number(each.toFixed(4))).join(', ');
-  return `spacing ${list(spacing)} mm, origin ${list(origin)}, direction ${list(direction)}`;
-}
-
-function checkLabels(name: string, { data }: Volume, { values, by, advice }: Declared): void {
-  const known = new Set(values);
-  const others = new Map<number, number>();
-  for (let i = 0; i < data.length; i++) {
-    if (!known.has(data[i])) others.set(data[i], (others.get(data[i]) ?? 0) + 1);
-  }
-  if (others.size === 0) return;
-  const [value, count] = [...others].reduce((a, b) => (b[1] > a[1] ? b : a));
-  throw new InputError(
-    `The label map of ${name} holds the value ${value} at ${count} voxel${count === 1 ? '' : 's'}, and ${by} declares ` +
-      `${values.join(', ')}; ${advice}.`,
-  );
+  const fault =
+    channelFault(name, image.channels, declared) ??
+    gridFault(name, image, labels) ??
+    labelFaults(name, valueCounts(labels.data), declared)[0];
+  if (fault) throw new InputError(`${fault.text}; ${fault.remedy}.`);
 }
 
 /**

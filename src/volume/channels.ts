@@ -3,7 +3,7 @@
  */
 import { InputError } from '../errors.ts';
 import { sameShape, showShape } from '../tensor.ts';
-import { affineOf, type Geometry, type Volume, voxelCount } from './volume.ts';
+import { type Affine, affineOf, type Geometry, type Vector3, type Volume, voxelCount } from './volume.ts';
 
 /** Half a tenth of a millimeter at the far corner: what rounding in headers explains, and registration errors do not. */
 const toleranceMm = 0.05;
@@ -42,8 +42,11 @@ export function stackChannels(parts: readonly { volume: Volume; name: string }[]
 
 /** The largest distance in mm, over the eight corners, between the same voxel of two grids of one shape. */
 export function farthestCorner(a: Geometry, b: Geometry): number {
-  const [m, n] = [affineOf(a), affineOf(b)];
-  const [depth, height, width] = a.shape;
+  return cornersApart(affineOf(a), affineOf(b), a.shape);
+}
+
+/** As `farthestCorner`, for a grid of this shape (z, y, x) under two affines. */
+export function cornersApart(m: Affine, n: Affine, [depth, height, width]: Vector3): number {
   let farthest = 0;
   for (const i of [0, width - 1]) {
     for (const j of [0, height - 1]) {

@@ -9,6 +9,7 @@
 import { gzipSync } from 'fflate';
 import { InputError } from '../../errors.ts';
 import { showShape } from '../../tensor.ts';
+import { cornersApart } from '../channels.ts';
 import {
   type Affine,
   affineFault,
@@ -260,6 +261,16 @@ function chosenAffine(header: NiftiHeader, shape: Vector3): { method: Method; af
   if (methods.length === 0) methods.push('spacing');
   const found = methods.map((method) => ({ method, affine: affineBy(method, header, shape) }));
   return found.find(({ affine }) => volumeOf(affine) > 0) ?? found[0];
+}
+
+/**
+ * How far the same voxel lies apart under the header's qform and its sform, in mm, at the corner where it is farthest;
+ * undefined unless the header gives both.
+ * @param shape z, y, x
+ */
+export function formsApartMm(header: NiftiHeader, shape: Vector3): number | undefined {
+  if (!(header.sformCode > 0 && header.qformCode > 0)) return undefined;
+  return cornersApart(affineBy('sform', header, shape), affineBy('qform', header, shape), shape);
 }
 
 function affineBy(method: Method, header: NiftiHeader, shape: Vector3): Affine {
