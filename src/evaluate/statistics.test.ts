@@ -3,11 +3,14 @@ import { describe, expect, test } from 'vitest';
 import { hasShared, sharedJson } from '../../test/shared.ts';
 import {
   type Alternative,
+  bootstrap,
   bootstrapMean,
   bootstrapMeanDifference,
   holm,
   mean,
   median,
+  rankBiserial,
+  seededUniform,
   signedRankTest,
   standardDeviation,
 } from './statistics.ts';
@@ -92,6 +95,16 @@ describe('signedRankTest', () => {
   });
 });
 
+describe('rankBiserial', () => {
+  test('is 1 when every pair rises, -1 when every pair falls, and has no value of pairs that are equal', () => {
+    expect(rankBiserial(signedRankTest([0, 0], [1, 2]))).toBe(1);
+    expect(rankBiserial(signedRankTest([1, 2], [0, 0]))).toBe(-1);
+    // Ranks 1 down, 2 up: (2 - 1) / 3.
+    expect(rankBiserial(signedRankTest([0, 0], [-1, 2]))).toBe(1 / 3);
+    expect(rankBiserial(signedRankTest([1], [1]))).toBeNaN();
+  });
+});
+
 describe('bootstrap', () => {
   test('resamples of two cases: the drawn means, and percentiles between them', () => {
     // Draws (0 0), (0 1), (1 0), (1 1) of the cases 10 and 20: means 10, 15, 15, 20.
@@ -103,6 +116,30 @@ describe('bootstrap', () => {
 
   test('a difference that is the same in every pair has no width', () => {
     expect(bootstrapMeanDifference([1, 2, 3], [3, 4, 5], () => 0.4)).toEqual({ estimate: 2, low: 2, high: 2 });
+  });
+
+  test('of any statistic: draws for which it has no value are left out', () => {
+    // Draws 0, 1, 0, 1 of two cases, one a time; case 0 has no value.
+    const draws = [0, 0, 0.5, 0.5, 0, 0, 0.5, 0.9];
+    const statistic = (drawn: Int32Array) => (drawn[0] === 0 ? Number.NaN : 7);
+    expect(bootstrap(2, statistic, () => draws.shift()!, { resamples: 4 })).toEqual({ low: 7, high: 7 });
+    expect(
+      bootstrap(
+        1,
+        () => Number.NaN,
+        () => 0,
+        { resamples: 3 },
+      ),
+    ).toEqual({ low: Number.NaN, high: Number.NaN });
+  });
+
+  test('a seed gives the same numbers each time, and another seed others', () => {
+    const numbers = (seed: number) => Array.from({ length: 1000 }, seededUniform(seed));
+    expect(numbers(7)).toEqual(numbers(7));
+    expect(numbers(7)[0]).not.toBe(numbers(8)[0]);
+    expect(numbers(7).every((each) => each >= 0 && each < 1)).toBe(true);
+    expect(mean(numbers(7))).toBeGreaterThan(0.45);
+    expect(mean(numbers(7))).toBeLessThan(0.55);
   });
 
   test('no scores are refused', () => {
@@ -139,6 +176,7 @@ interface Wilcoxon {
     readonly mean_difference: number;
     readonly sd_difference: number;
     readonly median_difference: number;
+    readonly rank_biserial_matched: number;
   };
 }
 interface Estimate {
@@ -199,6 +237,7 @@ describe.skipIf(!hasShared)('reference values of SciPy', () => {
       expect(mean(differences), name).toBeCloseTo(effect.mean_difference, 12);
       expect(standardDeviation(differences), name).toBeCloseTo(effect.sd_difference, 12);
       expect(median(differences), name).toBeCloseTo(effect.median_difference, 12);
+      expect(rankBiserial(signedRankTest(x, y)), name).toBeCloseTo(effect.rank_biserial_matched, 12);
     }
   });
 

@@ -3,6 +3,7 @@
  * and out; random numbers come in as a function.
  */
 import { InputError } from '../errors.ts';
+import { mixBits } from '../mixBits.ts';
 import { percentile } from '../volume/intensities.ts';
 
 /** NaN of no values. */
@@ -90,6 +91,16 @@ export function signedRankTest(
   return { pairs, positive, negative, p, distribution };
 }
 
+/**
+ * Effect size of the test, the matched-pairs rank-biserial correlation: (W+ - W-) / (W+ + W-), from -1 (second below first
+ * in every pair) to 1 (above in every pair); NaN where every difference is zero.
+ *
+ * Kerby, "The simple difference formula", Comprehensive Psychology 3, 2014.
+ */
+export function rankBiserial({ positive, negative }: Pick<SignedRankTest, 'positive' | 'negative'>): number {
+  return (positive - negative) / (positive + negative);
+}
+
 /** second - first. @throws InputError as the public functions say */
 function pairedDifferences(first: readonly number[], second: readonly number[]): number[] {
   if (first.length !== second.length) {
@@ -171,6 +182,12 @@ function upperTail(z: number): number {
 /** Uniform numbers in [0, 1), one a call. */
 export type UniformSource = () => number;
 
+/** The same numbers for the same seed, on every machine: a counter, scrambled. */
+export function seededUniform(seed: number): UniformSource {
+  let count = 0;
+  return () => mixBits(seed + Math.imul(count++, 0x9e3779b9)) / 2 ** 32;
+}
+
 export interface BootstrapOptions {
   resamples?: number;
   /** Share of the resampled means inside of the interval. */
@@ -194,18 +211,40 @@ export interface Interval {
 export function bootstrapMean(
   values: readonly number[],
   random: UniformSource,
-  { resamples = 10_000, confidence = 0.95 }: BootstrapOptions = {},
+  options: BootstrapOptions = {},
 ): Interval {
   if (values.length === 0) throw new InputError('no scores have no mean; name at least one case');
-  const means = new Float64Array(resamples);
-  for (let i = 0; i < resamples; i++) {
+  const meanOf = (drawn: Int32Array) => {
     let sum = 0;
-    for (let drawn = 0; drawn < values.length; drawn++) sum += values[Math.floor(random() * values.length)];
-    means[i] = sum / values.length;
+    for (const index of drawn) sum += values[index];
+    return sum / drawn.length;
+  };
+  return { estimate: mean(values), ...bootstrap(values.length, meanOf, random, options) };
+}
+
+/**
+ * Percentile interval of any statistic of some cases.
+ * @param statistic of the cases drawn, by their numbers from 0; the array is used again. Draws for which it is NaN (a label
+ *   that none of the cases has) are left out; of no others both ends are NaN
+ */
+export function bootstrap(
+  cases: number,
+  statistic: (drawn: Int32Array) => number,
+  random: UniformSource,
+  { resamples = 10_000, confidence = 0.95 }: BootstrapOptions = {},
+): { low: number; high: number } {
+  const drawn = new Int32Array(cases);
+  const statistics = new Float64Array(resamples);
+  let count = 0;
+  for (let i = 0; i < resamples; i++) {
+    for (let k = 0; k < cases; k++) drawn[k] = Math.floor(random() * cases);
+    const value = statistic(drawn);
+    if (!Number.isNaN(value)) statistics[count++] = value;
   }
-  means.sort();
+  if (count === 0) return { low: Number.NaN, high: Number.NaN };
+  const sorted = statistics.subarray(0, count).sort();
   const outside = 50 * (1 - confidence);
-  return { estimate: mean(values), low: percentile(means, outside), high: percentile(means, 100 - outside) };
+  return { low: percentile(sorted, outside), high: percentile(sorted, 100 - outside) };
 }
 
 /**
