@@ -20,6 +20,7 @@ export {
   padTo,
   paste,
 } from './cropping.ts';
+export { distanceTransform } from './distanceTransform.ts';
 export type { ImageFile, VolumeImage } from './formats/image.ts';
 export {
   isMetaImage,
