@@ -9,6 +9,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { InputError, ResourceError } from '../errors.ts';
 import { registerCheck } from './check.ts';
+import { registerConvert } from './convert.ts';
 import { registerDemo } from './demo.ts';
 import { registerDemoTrain } from './demoTrain.ts';
 import { registerExport } from './export.ts';
@@ -24,6 +25,7 @@ import { registerVerify } from './verify.ts';
 const allCommands: readonly Register[] = [
   registerDemo,
   registerPredict,
+  registerConvert,
   registerCheck,
   registerTrain,
   registerInfo,

@@ -13,9 +13,9 @@ import type { Patients } from './patients.ts';
 import type { Split } from './split.ts';
 
 /** `error`: training would fail, or learn something wrong. `warning`: it works, and perhaps not as meant. */
-export type Severity = 'error' | 'warning';
+type Severity = 'error' | 'warning';
 
-export type ProblemGroup =
+type ProblemGroup =
   | 'files'
   | 'channels'
   | 'grid'
