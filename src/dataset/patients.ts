@@ -62,6 +62,7 @@ export function readPatients(
 /** By names alone: undefined unless every case is called like those of ACDC. */
 export function patientsByName(cases: readonly string[]): Patients | undefined {
   const named = cases.map((each) => [each, /^(patient\d+)_frame\d+$/.exec(each)?.[1]] as const);
+  if (cases.length === 0) return undefined;
   return named.every((entry): entry is readonly [string, string] => entry[1] !== undefined)
     ? new Map(named)
     : undefined;
