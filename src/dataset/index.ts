@@ -42,4 +42,5 @@ export { type Phantom, type PhantomOptions, phantom } from './phantom.ts';
 export { phantomOrgans } from './phantomAnatomy.ts';
 export { type Channel, type Plan, parsePlan, planFromV1Pickle, planSchema, type V1Surroundings } from './plan.ts';
 export { integer, nextBits, type RandomStream, randomStream, standardNormal, uniform } from './randomStream.ts';
+export { type PublishedScore, type Recipe, type RecipeName, recipes, type Scored } from './recipes.ts';
 export { type Fold, nnunetSplit, parseSplits, patientSplit, type Split, splitOf } from './split.ts';
