@@ -9,12 +9,15 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { InputError, ResourceError } from '../errors.ts';
 import { registerCheck } from './check.ts';
+import { registerComparePredictions } from './comparePredictions.ts';
 import { registerConvert } from './convert.ts';
 import { registerDemo } from './demo.ts';
 import { registerDemoTrain } from './demoTrain.ts';
+import { registerEvaluate } from './evaluate.ts';
 import { registerExport } from './export.ts';
 import { registerImport } from './import.ts';
 import { registerInfo } from './info.ts';
+import { registerMeasure } from './measure.ts';
 import { registerPhantom } from './phantom.ts';
 import { registerPredict } from './predict.ts';
 import { CheckFailed, type Register, type Terminal } from './terminal.ts';
@@ -28,6 +31,9 @@ const allCommands: readonly Register[] = [
   registerConvert,
   registerCheck,
   registerTrain,
+  registerEvaluate,
+  registerComparePredictions,
+  registerMeasure,
   registerInfo,
   registerImport,
   registerExport,
