@@ -19,6 +19,7 @@ import { registerImport } from './import.ts';
 import { registerInfo } from './info.ts';
 import { registerMeasure } from './measure.ts';
 import { registerPhantom } from './phantom.ts';
+import { registerPlan } from './plan.ts';
 import { registerPredict } from './predict.ts';
 import { CheckFailed, type Register, type Terminal } from './terminal.ts';
 import { registerTrain } from './train.ts';
@@ -30,6 +31,7 @@ const allCommands: readonly Register[] = [
   registerPredict,
   registerConvert,
   registerCheck,
+  registerPlan,
   registerTrain,
   registerEvaluate,
   registerComparePredictions,

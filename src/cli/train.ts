@@ -2,6 +2,8 @@
  * `unetrpp train`: a data set with labels to a model bundle. The same command on the folder of a run that was stopped, in
  * whatever way, goes on with it.
  */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { DeviceName } from '../engine/engine.ts';
 import { InputError } from '../errors.ts';
 import { readBytes } from '../volume/files.node.ts';
@@ -74,12 +76,15 @@ export const registerTrain: Register = (program, terminal) => {
     .requiredOption('-d, --dataset <folder>', 'data set: dataset.json, imagesTr, labelsTr')
     .requiredOption('-f, --fold <number>', 'fold of its splits, from 0; or all: every case', parseFold)
     .requiredOption('-o, --output <folder>', 'folder of the run: settings, log, checkpoints, the bundle')
-    .option('--config <file>', 'JSON with settings that differ from the defaults, in the form of config.json')
-    .option('--epochs <count>', 'epochs (default: 100); may be raised for a run that has ended', parseCount)
-    .option('--batches-per-epoch <count>', 'batches of an epoch (default: 100)', parseCount)
-    .option('--batch-size <count>', 'patches of a batch (default: 2)', parseCount)
-    .option('--patch <size>', 'input size of the network, such as 64x128x128 (default: fits the scans)', parsePatch)
-    .option('--lr <rate>', 'learning rate at its highest (default: 0.01)', parsePositive)
+    .option(
+      '--config <file>',
+      'plan, or JSON with settings that differ from the defaults, in the form of config.json (default: plan.json in the data set)',
+    )
+    .option('--epochs <count>', 'epochs (default: planned); may be raised for a run that has ended', parseCount)
+    .option('--batches-per-epoch <count>', 'batches of an epoch (default: 250)', parseCount)
+    .option('--batch-size <count>', 'patches of a batch (default: planned)', parseCount)
+    .option('--patch <size>', 'input size of the network, such as 64x128x128 (default: planned)', parsePatch)
+    .option('--lr <rate>', 'learning rate at its highest (default: planned)', parsePositive)
     .option('--seed <number>', 'for weights, patches, augmentation, dropout (default: 1)', parseNatural)
     .option('--device <name>', 'cpu, cuda or webgpu (default: cuda where it is installed, else cpu)', parseDevice)
     .option('--threads <count>', 'threads of the network (default: all cores)', parseCount)
@@ -111,6 +116,7 @@ async function trainCommand(options: Options, terminal: Terminal): Promise<void>
     run,
     parts,
     partsName: config ?? 'The options',
+    ...(config === undefined && existsSync(join(dataset, 'plan.json')) && { planFile: join(dataset, 'plan.json') }),
     patch,
     from,
     device,

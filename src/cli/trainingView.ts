@@ -80,7 +80,7 @@ export async function trainShown(
         notices.push(text);
         line.print(`note: ${text}\n`);
       },
-      onCase: (done, total) => line.show(`preparing case ${done} of ${total}`, done / total),
+      onCase: (done, total, stage) => line.show(`${stage} case ${done} of ${total}`, done / total),
       onStart: (start) => {
         ({ epochs } = start.settings);
         line.print(showStart(start));

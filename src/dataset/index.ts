@@ -28,6 +28,8 @@ export {
 } from './augmentation/spatial.ts';
 export { type ChannelNormalization, normalizationOf } from './channels.ts';
 export { type DatasetDescription, type DatasetLabel, declaredValues, parseDataset } from './description.ts';
+export { type CaseFingerprint, type Fingerprint, measureCase } from './fingerprint.ts';
+export { type NnunetPlan, type NnunetPlanner, nnunetPlan, type PlannedData } from './nnunetPlanning.ts';
 export {
   cutPatch,
   drawCorner,

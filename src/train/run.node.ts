@@ -3,6 +3,7 @@
  * and checks before the first step all that can be known before it.
  */
 import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CaseFiles, type Dataset, datasetHash, openDataset } from '../dataset/folder.node.ts';
 import { splitOf } from '../dataset/split.ts';
@@ -17,16 +18,25 @@ import { initialize, type Manifest, manifestFile, packBundle, weightsFile } from
 import { prepareOutputFolder, writeTogether, writeWhole } from '../wholeFiles.node.ts';
 import { augmentationPreview } from './augmentationPreview.ts';
 import type { BatchSettings, TrainingCase } from './batches.ts';
+import { planWithin } from './budget.ts';
 import { loadCases, readCase } from './cases.node.ts';
 import { checkSupported, checkTrainingSet } from './cases.ts';
-import { defaultSettings, surveyCase } from './defaults.ts';
 import { fineTuningWeights } from './fineTuning.ts';
 import { openLoader } from './loader.node.ts';
+import { planDataset } from './plan.node.ts';
+import { isPlanFile, planPart } from './planFile.ts';
+import type { Planned } from './planning.ts';
 import { fittingLevel, type MemoryLevel } from './recomputation.ts';
 import { type RunProgress, type RunRecord, type Scores, train } from './run.ts';
 import { checkSameRun, openRunFolder, readConfig } from './runFolder.node.ts';
 import { learningRate } from './schedules.ts';
-import { completeSettings, mirroredAsTrained, type TrainSettings } from './settings.ts';
+import {
+  checkTrainSettings,
+  completeSettings,
+  firstDifference,
+  mirroredAsTrained,
+  type TrainSettings,
+} from './settings.ts';
 import { createTrainer, stepProgram, type TrainerSettings } from './trainer.ts';
 import { type CaseScores, summarize, type ValidationCase, validate } from './validate.ts';
 
@@ -40,6 +50,8 @@ export interface RunRequest {
   readonly parts?: readonly unknown[];
   readonly partsName?: string;
   readonly patch?: Shape;
+  /** File of a plan that a new run follows where no part is one and there is no bundle to begin from. */
+  readonly planFile?: string;
   /** Folder of a bundle to begin from. */
   readonly from?: string;
   readonly device?: DeviceName;
@@ -53,8 +65,8 @@ export interface RunRequest {
 export interface RunListeners {
   /** What was assumed, changed or found damaged: whole sentences. */
   readonly onNotice?: (text: string) => void;
-  /** Cases that are read and prepared before the first step. */
-  readonly onCase?: (done: number, total: number) => void;
+  /** Cases that are measured for a plan, or prepared, before the first step. */
+  readonly onCase?: (done: number, total: number, stage: 'measuring' | 'preparing') => void;
   /** Everything is checked; the first step comes. */
   readonly onStart?: (start: RunStart) => void;
   readonly onProgress?: (progress: RunProgress) => void;
@@ -99,7 +111,7 @@ export async function trainInFolder(
 ): Promise<Trained> {
   const { onNotice = () => undefined, onCase, signal } = listeners;
   const began = performance.now();
-  const { dataset, trainingFiles, validationFiles, bundle, settings } = await openRequest(request, onNotice);
+  const { dataset, trainingFiles, validationFiles, bundle, settings } = await openRequest(request, listeners, engine);
   const { description } = dataset;
 
   const trainer: TrainerSettings = settings;
@@ -123,7 +135,10 @@ export async function trainInFolder(
 
   const abandonFolder = await prepareOutputFolder(request.run);
   try {
-    const loaded = await loadCases(trainingFiles, description, settings.plan, { onCase, signal });
+    const loaded = await loadCases(trainingFiles, description, settings.plan, {
+      onCase: (done, total) => onCase?.(done, total, 'preparing'),
+      signal,
+    });
     for (const notice of new Set(loaded.notices)) onNotice(notice);
     for (const notice of checkTrainingSet(loaded.cases, description, settings.plan.patch)) onNotice(notice);
     if (request.fold !== 'all') {
@@ -148,7 +163,7 @@ export async function trainInFolder(
 }
 
 /** All of a request that can be known without reading every scan for training. @throws InputError */
-async function openRequest(request: RunRequest, onNotice: (text: string) => void) {
+async function openRequest(request: RunRequest, listeners: RunListeners, engine?: Engine) {
   const dataset = await openDataset(request.dataset);
   checkSupported(dataset.description);
   const split = splitOf(
@@ -163,7 +178,7 @@ async function openRequest(request: RunRequest, onNotice: (text: string) => void
   };
   const [trainingFiles, validationFiles] = [filesOf(split.train), filesOf(split.validation)];
   const bundle = request.from === undefined ? undefined : await openModel(request.from);
-  const settings = await settingsOf(request, dataset, trainingFiles, bundle, onNotice);
+  const settings = await settingsOf(request, dataset, bundle, listeners, engine);
   checkAgainst(settings, dataset);
   return { dataset, trainingFiles, validationFiles, bundle, settings };
 }
@@ -176,7 +191,7 @@ export async function previewAugmentation(
   request: RunRequest,
   { onNotice = () => undefined }: RunListeners = {},
 ): Promise<Picture> {
-  const { dataset, trainingFiles, settings } = await openRequest(request, onNotice);
+  const { dataset, trainingFiles, settings } = await openRequest(request, { onNotice });
   if (!settings.augmentation) {
     throw new InputError('The settings have no augmentation that could be shown; remove "augmentation" from --config.');
   }
@@ -188,10 +203,11 @@ export async function previewAugmentation(
 async function settingsOf(
   request: RunRequest,
   dataset: Dataset,
-  trainingFiles: readonly CaseFiles[],
   bundle: Model | undefined,
-  onNotice: (text: string) => void,
+  listeners: RunListeners,
+  engine: Engine | undefined,
 ): Promise<TrainSettings> {
+  const { onNotice = () => undefined } = listeners;
   const { run, fold, parts = [], partsName = 'the settings' } = request;
   const { description, folder } = dataset;
   const begun = readConfig(run);
@@ -212,22 +228,83 @@ async function settingsOf(
     return settings;
   }
 
-  const surveys = [];
-  for (const [index, files] of trainingFiles.entries()) {
-    const { image, labels } = await readCase(files, description);
-    surveys.push(surveyCase(image, labels, index));
+  const given = parts.map((part) => planPart(part, identity, partsName));
+  const onCase = (done: number, total: number) => listeners.onCase?.(done, total, 'measuring');
+  const inGiven = parts.findLast(isPlanFile);
+  const byFile = inGiven === undefined && !bundle && request.planFile !== undefined;
+  const file = byFile ? await readPlanFile(request.planFile!) : inGiven;
+  const seconds = timeLimitIn(parts);
+  /** Whether steps may be timed to choose the network's size: not for a few minutes, nor where it is chosen already. */
+  const sizeIsOpen =
+    engine !== undefined &&
+    !bundle &&
+    seconds !== undefined &&
+    seconds >= leastBudget &&
+    !request.patch &&
+    !given.some((part) => isRecord(part) && 'network' in part && part !== given[parts.indexOf(inGiven)]);
+  const inBudget = async (planned: Planned) =>
+    sizeIsOpen
+      ? (
+          await planWithin(
+            engine,
+            planned,
+            { seconds, memoryBytes: request.maxMemory },
+            { ...request, now, onTrial: onNotice, signal: listeners.signal },
+          )
+        ).settings
+      : planned.settings;
+  const plan = (patch?: Shape) =>
+    planDataset(dataset, { fold, sha256: identity.sha256, patch, onCase, signal: listeners.signal });
+
+  if (file !== undefined) {
+    const name = byFile ? request.planFile! : partsName;
+    const own = { format: 'unetrpp-training', version: 1, dataset: identity, fold, from: null };
+    let settings = checkTrainSettings({ ...(planPart(file, identity, name) as object), ...own }, name);
+    if (byFile) onNotice(`The plan is that of ${name}.`);
+    if (sizeIsOpen && settings.timeLimit === null) {
+      const planned = await plan();
+      // A plan that nobody has edited was made for no machine, and is made again for this one and the time it has.
+      if (firstDifference(planned.settings, settings) === undefined) settings = await inBudget(planned);
+    }
+    const patchPart = request.patch && { network: { patch: request.patch }, plan: { patch: request.patch } };
+    const rest = given.filter((_, index) => parts[index] !== inGiven);
+    const complete = completeSettings(
+      bundle ? likeBundle(settings, bundle) : settings,
+      [...rest, patchPart],
+      partsName,
+    );
+    return mirroredAsTrained(complete, [file, ...parts]);
   }
-  const { settings, notices } = defaultSettings({
-    dataset: identity,
-    fold,
-    channels: description.channels,
-    labels: description.labels.map(({ name }) => name),
-    surveys,
-    patch: request.patch ?? patchIn(parts) ?? bundle?.settings.patch,
-  });
-  for (const notice of notices) onNotice(notice);
-  const complete = completeSettings(bundle ? likeBundle(settings, bundle) : settings, parts, partsName);
+  const planned = await plan(request.patch ?? patchIn(parts) ?? bundle?.settings.patch);
+  const settings = await inBudget(planned);
+  const complete = completeSettings(bundle ? likeBundle(settings, bundle) : settings, given, partsName);
   return mirroredAsTrained(complete, parts);
+}
+
+/** Seconds: in less time than this, choosing a network by timing candidates would take too much of it. */
+const leastBudget = 300;
+const now = () => performance.now();
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+
+function timeLimitIn(parts: readonly unknown[]): number | undefined {
+  const limits = parts.flatMap((part) =>
+    isRecord(part) && typeof part['timeLimit'] === 'number' ? [part['timeLimit']] : [],
+  );
+  return limits.at(-1);
+}
+
+async function readPlanFile(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    throw new InputError(
+      `${path} is no plan (${(cause as Error).message}); correct it, remove it, or make it anew with unetrpp plan.`,
+      {
+        cause,
+      },
+    );
+  }
 }
 
 /** A patch that a part names decides about the defaults too. */
