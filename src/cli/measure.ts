@@ -11,7 +11,6 @@ import {
   type AxialDiameters,
   acdcLabels,
   type Burden,
-  burdenOf,
   cardiacOutput,
   changeOf,
   type HeartFunction,
@@ -111,14 +110,15 @@ async function measureLabels(path: string, { dataset }: Options): Promise<Measur
   const labels = await labelNames(path, dataset);
   // Slices are axial when the first axis of the array runs from feet to head.
   const axial = reorient(volume, 'LPS');
-  return labelVolumes({ ...volume, labels }).map(({ value, name, voxels }): Measured => {
-    const mask = maskOf(axial, [value]);
-    const lesions = lesionsOf(mask, axial);
+  return labelVolumes({ ...volume, labels }).map(({ value, name, voxels, volumeMl }): Measured => {
+    const lesions = lesionsOf(maskOf(axial, [value]), axial);
     return {
       value,
       name,
       voxels,
-      ...burdenOf(mask, axial),
+      volumeMl,
+      lesions: lesions.length,
+      largestMl: lesions.reduce((most, lesion) => Math.max(most, lesion.volumeMl), 0),
       longest: lesions[0]?.diameters,
       sumOfDiametersMm: sumOfDiameters(lesions),
     };
