@@ -8,6 +8,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { chartsImage } from '../src/charts/curves.ts';
 import { openDataset } from '../src/dataset/folder.node.ts';
 import { splitOf } from '../src/dataset/split.ts';
 import { nodeEngine } from '../src/engine/node.ts';
@@ -17,7 +18,6 @@ import { createSegmenter, type Model } from '../src/predict/index.ts';
 import { openModel } from '../src/predict/model.node.ts';
 import { parameterCount } from '../src/program/index.ts';
 import { readCase } from '../src/train/cases.node.ts';
-import { chartsImage } from '../src/train/chart.ts';
 import { epochCurve, labelsOf } from '../src/train/progressPage.ts';
 import type { EpochRecord, RunRecord } from '../src/train/run.ts';
 import { encodePng, type Volume } from '../src/volume/index.ts';

@@ -17,10 +17,11 @@ const arrows: Record<string, readonly string[]> = {
   nets: ['program'],
   weights: ['program'],
   volume: [],
+  charts: [],
   dataset: ['volume'],
-  evaluate: ['volume'],
+  evaluate: ['volume', 'charts'],
   predict: ['nets', 'program', 'engine', 'weights', 'volume', 'dataset'],
-  train: ['nets', 'program', 'engine', 'weights', 'volume', 'dataset', 'predict', 'evaluate'],
+  train: ['nets', 'program', 'engine', 'weights', 'volume', 'charts', 'dataset', 'predict', 'evaluate'],
   cli: ['anything'],
 };
 const leaves = ['tensor.ts', 'errors.ts', 'crc32.ts', 'mixBits.ts', 'wholeFiles.node.ts'];

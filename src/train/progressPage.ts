@@ -1,10 +1,11 @@
 /**
- * A page that shows how a run goes, or went: curves and the last epochs in numbers. One HTML file that needs nothing
- * else, no script and no network, so that it can be opened from disk, mailed and printed. While the run lasts it asks
- * the browser to read it again; who writes it, and when, is the run's.
+ * A page that shows how a run goes, or went: curves and the last epochs in numbers. While the run lasts it asks the
+ * browser to read it again; who writes it, and when, is the run's.
  */
+import { showNumber } from '../charts/axis.ts';
+import { type Chart, type Curve, chartFigure } from '../charts/curves.ts';
+import { escaped, htmlPage } from '../charts/page.ts';
 import { showDuration } from '../predict/progress.ts';
-import { type Chart, type Curve, chartColors, chartFigure, chartStyle, escaped, showNumber } from './chart.ts';
 import type { EpochRecord } from './run.ts';
 
 export interface ProgressPageAbout {
@@ -29,23 +30,7 @@ export function progressPage(records: readonly EpochRecord[], { title, lines, ru
       ? ['<p>No epoch is complete yet.</p>']
       : [summary(records), charts(records), table(records)]),
   ];
-  return `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8" />
-<meta name="viewport" content="width=device-width, initial-scale=1" />
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:" />
-${running ? `<meta http-equiv="refresh" content="${refreshSeconds}" />\n` : ''}<link rel="icon" href="data:," />
-<title>${escaped(title)}</title>
-<style>${style}</style>
-</head>
-<body>
-<main>
-${body.join('\n')}
-</main>
-</body>
-</html>
-`;
+  return htmlPage({ title, body, style, ...(running && { refreshSeconds }) });
 }
 
 /** Mean over the labels that have a number; NaN where none has. */
@@ -83,7 +68,8 @@ export function epochCurve(
   return { name, points: points.filter((point): point is { x: number; y: number } => point.y !== undefined) };
 }
 
-function charts(records: readonly EpochRecord[]): string {
+/** What is drawn of a run. */
+export function epochCharts(records: readonly EpochRecord[]): Chart[] {
   const curve = (name: string, of: (record: EpochRecord) => number | undefined) => epochCurve(records, name, of);
   const labels = labelsOf(records);
   const dice: Chart = {
@@ -91,7 +77,7 @@ function charts(records: readonly EpochRecord[]): string {
     curves: labels.map((label) => curve(label, ({ dice }) => dice?.[label])),
     include: [0, 1],
   };
-  const all: Chart[] = [
+  return [
     { title: 'Loss, training', curves: [curve('loss', ({ loss }) => loss)] },
     ...(labels.length > 0 ? [dice] : []),
     { title: 'Learning rate', curves: [curve('learning rate', ({ learningRate }) => learningRate)], include: [0] },
@@ -101,10 +87,10 @@ function charts(records: readonly EpochRecord[]): string {
       include: [0],
     },
   ];
-  return `<div class="charts">
-${all.map(chartFigure).join('\n')}
-</div>`;
 }
+
+const charts = (records: readonly EpochRecord[]) =>
+  `<div class="charts">\n${epochCharts(records).map(chartFigure).join('\n')}\n</div>`;
 
 /** So many decimals, for columns. */
 function fixed(value: number, decimals: number): string {
@@ -145,30 +131,7 @@ ${rows.join('\n')}
 </table></div>`;
 }
 
-const style = `${chartColors}${chartStyle}
-body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-main { max-width: 1160px; margin: 0 auto; padding: 24px 16px 48px; }
-h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 8px; overflow-wrap: anywhere; }
-h2 { font-size: 1.1rem; margin: 32px 0 8px; }
-p { margin: 0 0 4px; max-width: 70ch; overflow-wrap: anywhere; }
+const style = `
 .state { color: var(--faint); }
-dl { display: flex; flex-wrap: wrap; gap: 8px 32px; margin: 20px 0; }
-dt { color: var(--faint); font-size: 0.85rem; }
-dd { margin: 0; font-size: 1.25rem; font-variant-numeric: tabular-nums; }
-.charts { max-width: 920px; display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 24px; }
-figure { margin: 0; min-width: 0; break-inside: avoid; }
-figcaption { font-weight: 600; margin-bottom: 4px; }
-figure > svg { display: block; width: 100%; height: auto; }
-ul { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 6px 0 0; padding: 0; font-size: 0.85rem; }
-li { overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
-.key { width: 18px; height: 6px; margin-right: 6px; vertical-align: middle; }
-.table { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 4px 8px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
-th { color: var(--faint); font-weight: 500; }
-th:first-child, td:first-child { padding-left: 0; }
-@media print { :root { color-scheme: light; --ink: #000; --faint: #444; --rule: #ccc; --page: #fff;
-  --c0: #0065a8; --c1: #c44e00; --c2: #00795a; --c3: #a64f86; --c4: #8a6d00; --c5: #2f8fc4; --c6: #b3261e; --c7: #4b4f57; }
-  main { max-width: none; padding: 0; } .charts { max-width: none; grid-template-columns: 1fr 1fr; } .table { overflow: visible; }
-  table { font-size: 0.6rem; } th, td { padding: 1px 3px; } th { white-space: normal; } }
+@media print { table { font-size: 0.6rem; } th, td { padding: 1px 3px; } th { white-space: normal; } }
 `;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { chartsImage } from './chart.ts';
+import { chartsImage } from './curves.ts';
 
 const rising = { name: 'a & b', points: [0, 1, 2].map((i) => ({ x: i + 1, y: i / 2 })) };
 
