@@ -66,14 +66,8 @@ export {
 } from './intensities.ts';
 export { type LabelVolume, labelVolumes } from './labels.ts';
 export { orientationOf, reorient, reorientLike } from './orientation.ts';
-export {
-  type Color,
-  encodePng,
-  labelColor,
-  type Picture,
-  type PictureOptions,
-  threePlanes,
-} from './picture.ts';
+export { type Color, labelColor, type Picture, type PictureOptions, threePlanes } from './picture.ts';
+export { encodePng } from './png.ts';
 export { imageEnding, imageEndings, type ReadOptions, readImage } from './read.ts';
 export {
   imageResampling,

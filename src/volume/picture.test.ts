@@ -1,7 +1,6 @@
-import { decode } from 'fast-png';
 import { describe, expect, test } from 'vitest';
 import { InputError } from '../errors.ts';
-import { encodePng, labelColor, type Picture, type PictureOptions, threePlanes } from './picture.ts';
+import { labelColor, type Picture, type PictureOptions, threePlanes } from './picture.ts';
 import { identityDirection, type Matrix3, type Vector3, type Volume } from './volume.ts';
 
 // Every drawn volume has 5 x 5 x 5 voxels of 1 mm, and at this width each voxel gets 4 x 4 pixels:
@@ -232,9 +231,22 @@ describe('what cannot be drawn', () => {
   });
 });
 
-test('a PNG holds the picture as it is', () => {
-  const picture = threePlanes(drawn([[2, 2, 1], 1]), drawn([[2, 2, 2], 3]), blackToWhite);
-  const { width, height, channels, depth, data } = decode(encodePng(picture));
-  expect({ width, height, channels, depth }).toEqual({ width: 108, height: 44, channels: 3, depth: 8 });
-  expect([...data]).toEqual([...picture.data]);
+test('a reference is drawn as outlines over labels that then have none', () => {
+  const block = (indices: readonly number[], label: number) =>
+    drawn(...indices.flatMap((z) => indices.flatMap((y) => indices.map((x) => [[z, y, x], label] as const))));
+  const options = { ...blackToWhite, at: [2, 2, 2], opacity: 0.5 } as const;
+  const [labels, reference] = [block([1, 2, 3], 1), block([2], 2)];
+  const [picture, alone] = [{ ...options, reference }, options].map((each) => threePlanes(drawn(), labels, each));
+  const [opaque, half] = [labelColor(1), labelColor(1).map((part) => Math.round(part / 2))];
+  for (const panel of [0, 1, 2]) {
+    /** In the row of the middle voxel, so many pixels from the left of the panel. */
+    const pixel = ({ data, width }: Picture, across: number) => {
+      const at = ((12 + 10) * width + 12 + panel * 32 + across) * 3;
+      return [...data.subarray(at, at + 3)];
+    };
+    // The labels begin at 4, the reference, a diamond once it is smooth, at 8.
+    expect([pixel(alone, 4), pixel(picture, 4)]).toEqual([opaque, half]);
+    expect([pixel(alone, 9), pixel(picture, 9)]).toEqual([half, labelColor(2)]);
+  }
+  expect(() => threePlanes(drawn(), drawn(), { reference: { ...drawn(), shape: [1, 5, 5] } })).toThrow(InputError);
 });

@@ -7,7 +7,6 @@
  * stored order. An oblique grid is shown along its own axes, each named after the world axis that it is closest to.
  * All three slices have one scale, in mm.
  */
-import { encode } from 'fast-png';
 import { InputError } from '../errors.ts';
 import { sameShape, showShape } from '../tensor.ts';
 import { orientationOf } from './orientation.ts';
@@ -32,6 +31,8 @@ export interface PictureOptions {
   window?: { level: number; width: number };
   /** Of the inside of a structure, 0 to 1; its outline is always opaque. */
   opacity?: number;
+  /** Labels to compare with, on the same grid: their outlines are drawn, and of the first labels only the inside. */
+  reference?: Volume;
 }
 
 const background: Color = [16, 18, 22];
@@ -45,17 +46,19 @@ const outlinePixels = 1.5;
  * @throws InputError when the grids differ or `at` lies outside
  */
 export function threePlanes(volume: Volume, labels?: Volume, options: PictureOptions = {}): Picture {
-  const { width = 1080, channel = 0, opacity = 0.35 } = options;
+  const { width = 1080, channel = 0, opacity = 0.35, reference } = options;
   if (!(channel >= 0 && channel < volume.channels)) {
     throw new InputError(`there is no channel ${channel}: the volume has ${volume.channels}, counted from 0`);
   }
-  if (labels && !sameShape(labels.shape, volume.shape)) {
-    throw new InputError(
-      `the labels have ${showShape(labels.shape)} voxels (z, y, x) and the image ${showShape(volume.shape)}; a picture needs both on one grid`,
-    );
-  }
-  if (labels && !onOneGrid(volume, labels)) {
-    throw new InputError('the labels lie elsewhere in the patient than the image; a picture needs both on one grid');
+  for (const each of [labels, reference]) {
+    if (each && !sameShape(each.shape, volume.shape)) {
+      throw new InputError(
+        `the labels have ${showShape(each.shape)} voxels (z, y, x) and the image ${showShape(volume.shape)}; a picture needs both on one grid`,
+      );
+    }
+    if (each && !onOneGrid(volume, each)) {
+      throw new InputError('the labels lie elsewhere in the patient than the image; a picture needs both on one grid');
+    }
   }
   const at = options.at ??
     (labels && largestStructure(labels)) ?? [volume.shape[0] >> 1, volume.shape[1] >> 1, volume.shape[2] >> 1];
@@ -94,15 +97,13 @@ export function threePlanes(volume: Volume, labels?: Volume, options: PictureOpt
       const share = (gray[i] - black) / (white - black || 1);
       shown.fill(Math.round(255 * Math.min(1, Math.max(0, share))), i * 3, i * 3 + 3);
     }
-    if (labels) drawLabels(shown, size, slice(labels, labels.data, at, right, down), opacity);
+    const sliceOf = (map: Volume) => slice(map, map.data, at, right, down);
+    if (labels) drawLabels(shown, size, sliceOf(labels), { inside: opacity, outlined: reference === undefined });
+    if (reference) drawLabels(shown, size, sliceOf(reference), { inside: 0, outlined: true });
     paste(picture, shown, size, x, (height - size.height) >> 1);
     x += size.width + gapPixels;
   }
   return picture;
-}
-
-export function encodePng({ width, height, data }: Picture): Uint8Array {
-  return encode({ width, height, data, channels: 3, depth: 8 });
 }
 
 /**
@@ -254,8 +255,15 @@ function taps(from: number, to: number, kernel: (t: number) => number, radius: n
   });
 }
 
-/** Draws each structure of a slice over 8-bit RGB: a veil inside, an opaque outline along its edge. */
-function drawLabels(shown: Uint8Array, size: Size, labels: Slice, opacity: number): void {
+interface Drawn {
+  /** Opacity inside of a structure. */
+  readonly inside: number;
+  /** Whether it has an opaque outline along its edge. */
+  readonly outlined: boolean;
+}
+
+/** Draws each structure of a slice over 8-bit RGB. */
+function drawLabels(shown: Uint8Array, size: Size, labels: Slice, { inside, outlined }: Drawn): void {
   const fine = { width: size.width * oversampling, height: size.height * oversampling };
   const map = resizeLabels(labels, fine);
   const reach = Math.round(outlinePixels * oversampling);
@@ -281,7 +289,7 @@ function drawLabels(shown: Uint8Array, size: Size, labels: Slice, opacity: numbe
         const [fx, fy] = [x * oversampling + (part % oversampling), y * oversampling + Math.floor(part / oversampling)];
         const label = map[fy * fine.width + fx];
         const color = colors.get(label) ?? background;
-        const alpha = label === 0 ? 0 : isEdge(fx, fy, label) ? 1 : opacity;
+        const alpha = label === 0 ? 0 : outlined && isEdge(fx, fy, label) ? 1 : inside;
         for (let c = 0; c < 3; c++) mixed[c] += share * (under[c] + alpha * (color[c] - under[c]));
       }
       for (let c = 0; c < 3; c++) shown[pixel + c] = Math.round(mixed[c]);
