@@ -13,7 +13,7 @@ import { InputError, ResourceError } from './errors.ts';
 const unfinished = new Set<string>();
 
 process.on('exit', () => {
-  for (const path of unfinished) rmSync(path, { force: true });
+  for (const path of unfinished) rmSync(path, { force: true, recursive: true });
 });
 
 type Content = Uint8Array | string | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
@@ -87,6 +87,31 @@ async function attempt<T>(step: Promise<T>, path: string, bytes = 0): Promise<T>
 }
 
 /**
+ * Makes a folder whole: it is filled under another name, written to the disk, and renamed; one that is there already is
+ * replaced.
+ * @param fill makes the files; the folder exists when it is called
+ * @throws as `writeWhole`, and what `fill` throws
+ */
+export async function writeFolderWhole(path: string, fill: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = temporaryIn(dirname(path), basename(path));
+  unfinished.add(temporary);
+  try {
+    await attempt(mkdir(temporary), path);
+    await attempt(fill(temporary), path);
+    for (const entry of await readdir(temporary, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      const file = await open(join(entry.parentPath, entry.name), 'r+');
+      await file.sync().finally(() => file.close());
+    }
+    await attempt(rm(path, { force: true, recursive: true }), path);
+    await attempt(rename(temporary, path), path);
+  } finally {
+    await rm(temporary, { force: true, recursive: true }).catch(() => undefined);
+    unfinished.delete(temporary);
+  }
+}
+
+/**
  * Makes sure, before long work, that files can be written into a folder: creates it if its parent exists, and tries. Removes
  * temporaries there of processes that were killed.
  * @returns what takes the folder away again if this call created it and nothing was written into it
@@ -137,15 +162,15 @@ function temporaryIn(folder: string, name: string): string {
 const temporaryName = /^\..+\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp$/;
 
 /**
- * Removes what processes left that were killed before they could. Those of other machines may still be at work, and are
+ * Removes what processes, or threads of this one, left that were killed before they could. Those of other machines may still be at work, and are
  * left alone.
  */
-async function removeAbandoned(folder: string): Promise<void> {
+export async function removeAbandoned(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
     const [, space, id] = temporaryName.exec(name) ?? [];
     if (space !== processSpace || unfinished.has(join(folder, name))) continue;
     if (Number(id) === process.pid || !isRunning(Number(id))) {
-      await rm(join(folder, name), { force: true }).catch(() => undefined);
+      await rm(join(folder, name), { force: true, recursive: true }).catch(() => undefined);
     }
   }
 }

@@ -117,7 +117,7 @@ describe('a run', () => {
       dataset: { name: 'Dataset001_Balls', cases: 8, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) },
       split: { fold: 0, training: 6, validation: 2 },
       seed: 1,
-      recipe: { batchesPerEpoch: 4, epochs: 3, optimizer: { kind: 'sgd' } },
+      recipe: { batchesPerEpoch: 4, epochs: 3, optimizer: { kind: 'adamW' } },
       scores: { cases: 2 },
     });
 
@@ -191,7 +191,7 @@ describe('a run', () => {
 describe('before the first step is refused', () => {
   it('a run with other settings, by the first that differs', async () => {
     expect(await refused('whole', '--epochs', '4', '--lr', '0.5')).toMatch(
-      /schedule\.rate is 0\.01 there and 0\.5 here/,
+      /schedule\.rate is 0\.003 there and 0\.5 here/,
     );
     expect(await refused('whole', '--epochs', '4', '--seed', '2')).toMatch(/seed is 1 there and 2 here/);
     expect(await refused('whole', '--epochs', '4', '--patch', '16x8x8')).toMatch(/network\.patch/);

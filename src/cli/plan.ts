@@ -21,6 +21,7 @@ interface Options {
   readonly budget?: number;
   readonly ram?: number;
   readonly patch?: readonly number[];
+  readonly nnunet?: string;
   readonly device?: DeviceName;
   readonly threads?: number;
   readonly explain?: boolean;
@@ -40,6 +41,7 @@ export const registerPlan: Register = (program, terminal) => {
     )
     .option('--ram <size>', 'memory that a step may take, such as 8GB', parseBytes)
     .option('--patch <size>', 'input size of the network, such as 64x128x128 (default: planned)', parsePatch)
+    .option('--nnunet <file>', "take spacing and normalization from nnU-Net's plans.json (v2) or plans.pkl (v1)")
     .option('--device <name>', 'cpu, cuda or webgpu (default: cuda where it is installed, else cpu)', parseDevice)
     .option('--threads <count>', 'threads of the network (default: all cores)', parseCount)
     .option('--explain', 'say why each number is what it is')
@@ -65,6 +67,7 @@ async function planCommand(options: Options, terminal: Terminal): Promise<void> 
       fold: 'all',
       sha256: await datasetHash(dataset),
       patch,
+      nnunet: options.nnunet,
       onCase: (done, total) => line.show(`measuring case ${done} of ${total}`, done / total),
       signal: terminal.signal,
     });

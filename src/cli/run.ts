@@ -21,6 +21,7 @@ import { registerMeasure } from './measure.ts';
 import { registerPhantom } from './phantom.ts';
 import { registerPlan } from './plan.ts';
 import { registerPredict } from './predict.ts';
+import { registerPreprocess } from './preprocess.ts';
 import { CheckFailed, type Register, type Terminal } from './terminal.ts';
 import { registerTrain } from './train.ts';
 import { registerVerify } from './verify.ts';
@@ -32,6 +33,7 @@ const allCommands: readonly Register[] = [
   registerConvert,
   registerCheck,
   registerPlan,
+  registerPreprocess,
   registerTrain,
   registerEvaluate,
   registerComparePredictions,

@@ -204,7 +204,8 @@ export async function datasetHash({ description, cases }: Dataset): Promise<stri
   return whole.digest('hex');
 }
 
-async function fileHash(path: string): Promise<string> {
+/** SHA-256 of a file's content. @throws InputError when it cannot be read */
+export async function fileHash(path: string): Promise<string> {
   const hash = createHash('sha256');
   try {
     await pipeline(createReadStream(path), hash);

@@ -30,6 +30,7 @@ export { type ChannelNormalization, normalizationOf } from './channels.ts';
 export { type DatasetDescription, type DatasetLabel, declaredValues, parseDataset } from './description.ts';
 export { type CaseFingerprint, type Fingerprint, measureCase } from './fingerprint.ts';
 export { type NnunetPlan, type NnunetPlanner, nnunetPlan, type PlannedData } from './nnunetPlanning.ts';
+export { planFromV2Json } from './nnunetV2Plan.ts';
 export {
   cutPatch,
   drawCorner,

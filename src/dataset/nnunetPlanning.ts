@@ -33,7 +33,7 @@ export interface NnunetPlanOptions {
   readonly memoryTarget?: number;
 }
 
-export type NnunetScheme =
+type NnunetScheme =
   | 'CTNormalization'
   | 'NoNormalization'
   | 'ZScoreNormalization'

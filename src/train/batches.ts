@@ -16,7 +16,6 @@ import {
   isForegroundSample,
   loadedPatchShape,
   type Patch,
-  type RandomStream,
   randomStream,
 } from '../dataset/index.ts';
 import type { Vector3 } from '../volume/index.ts';
@@ -28,6 +27,23 @@ export interface TrainingCase {
   readonly patch: Patch;
   readonly locations: ForegroundLocations;
 }
+
+/** A prepared case whose voxels lie in files; patches of it are read when they are drawn. */
+export interface StoredCase {
+  readonly name: string;
+  /** Voxels along d, h, w. */
+  readonly shape: Vector3;
+  readonly channels: number;
+  readonly locations: ForegroundLocations;
+  /** Where it is stored. */
+  readonly folder: string;
+}
+
+/** Where a case's voxels are makes no difference to what is drawn. */
+export type AnyCase = TrainingCase | StoredCase;
+
+export const shapeOfCase = (each: AnyCase): Vector3 => ('patch' in each ? each.patch.shape : each.shape);
+const channelsOf = (each: AnyCase): number => ('patch' in each ? each.patch.channels : each.channels);
 
 export interface Batch {
   /** `[b, c, d, h, w]` */
@@ -57,19 +73,52 @@ export interface BatchSettings {
  * @throws RangeError when there are no cases
  */
 export function drawBatch(cases: readonly TrainingCase[], settings: BatchSettings, index: number): Batch {
-  if (cases.length === 0) throw new RangeError('there are no cases to draw a batch from');
-  const { batch, patch } = settings;
+  return joined(
+    Array.from({ length: settings.batch }, (_, sample) => drawSample(cases, settings, index, sample)),
+    settings,
+  );
+}
+
+/**
+ * The same batch of cases of which some are stored.
+ * @param read gives the patch of a stored case that begins at a corner, as `cutPatch` does
+ * @throws RangeError when there are no cases; Error with the case's name when something goes wrong with its patch
+ */
+export async function readBatch(
+  cases: readonly AnyCase[],
+  settings: BatchSettings,
+  index: number,
+  read: (stored: StoredCase, corner: Vector3, shape: Vector3) => Promise<Patch>,
+): Promise<Batch> {
+  const samples: Sample[] = [];
+  for (let sample = 0; sample < settings.batch; sample++) {
+    const place = choosePlace(cases, settings, index, sample);
+    const { chosen, corner, cut } = place;
+    try {
+      const patch = 'patch' in chosen ? cutPatch(chosen.patch, corner, cut) : await read(chosen, corner, cut);
+      samples.push({ name: chosen.name, patch: finish(patch, place, settings) });
+    } catch (cause) {
+      throw unmade(chosen.name, index, cause);
+    }
+  }
+  return joined(samples, settings);
+}
+
+interface Sample {
+  readonly name: string;
+  readonly patch: Patch;
+}
+
+function joined(samples: readonly Sample[], { patch }: BatchSettings): Batch {
   const voxels = patch[0] * patch[1] * patch[2];
-  const { channels } = cases[0].patch;
-  const image = new Float32Array(batch * channels * voxels);
-  const target = new Float32Array(batch * voxels);
-  const names = Array.from({ length: batch }, (_, sample) => {
-    const { name, patch: drawn } = drawSample(cases, settings, index, sample);
-    image.set(drawn.image, sample * channels * voxels);
-    target.set(drawn.labels, sample * voxels);
-    return name;
-  });
-  return { image, target, cases: names };
+  const { channels } = samples[0].patch;
+  const image = new Float32Array(samples.length * channels * voxels);
+  const target = new Float32Array(samples.length * voxels);
+  for (const [index, { patch: drawn }] of samples.entries()) {
+    image.set(drawn.image, index * channels * voxels);
+    target.set(drawn.labels, index * voxels);
+  }
+  return { image, target, cases: samples.map(({ name }) => name) };
 }
 
 /**
@@ -81,34 +130,54 @@ export function drawSample(
   settings: BatchSettings,
   index: number,
   sample: number,
-): { readonly name: string; readonly patch: Patch } {
-  const stream = randomStream(settings.seed, index, sample);
-  const chosen = cases[integer(stream, 0, cases.length - 1)];
-  const { name } = chosen;
+): Sample {
+  const place = choosePlace(cases, settings, index, sample);
+  const { chosen, corner, cut } = place;
   try {
-    return {
-      name,
-      patch: drawPatch(chosen, settings, isForegroundSample(sample, settings.batch, settings.foregroundShare), stream),
-    };
+    return { name: chosen.name, patch: finish(cutPatch(chosen.patch, corner, cut), place, settings) };
   } catch (cause) {
-    throw new Error(`a patch of the case ${name} for batch ${index} could not be made: ${cause}`, { cause });
+    throw unmade(chosen.name, index, cause);
   }
 }
 
-function drawPatch(
-  { patch: whole, locations }: TrainingCase,
-  { patch: shape, augmentation: settings, zeroOutside }: BatchSettings,
-  foreground: boolean,
-  stream: RandomStream,
-): Patch {
-  const loaded = settings ? loadedPatchShape(shape, settings) : shape;
-  const place = { shape: whole.shape, loaded, patch: shape };
-  const corner = foreground ? drawForegroundCorner(stream, place, locations) : drawCorner(stream, place);
-  const augmentation = settings ? drawAugmentation(stream, settings, whole.channels) : unchanged;
-  // Without a turn only the middle is looked at: of the loaded patch no more is cut out.
-  const cut = augmentation.spatial ? loaded : shape;
-  const [z, y, x] = corner.map((at, axis) => at + Math.floor((loaded[axis] - cut[axis]) / 2));
-  return augment(cutPatch(whole, [z, y, x], cut), shape, augmentation, { zeroOutside });
+const unmade = (name: string, index: number, cause: unknown) =>
+  new Error(`a patch of the case ${name} for batch ${index} could not be made: ${cause}`, { cause });
+
+/** What is drawn for a sample before a voxel is looked at. */
+interface Place<C extends AnyCase> {
+  readonly chosen: C;
+  /** First voxel to cut out, and how many along each axis. */
+  readonly corner: Vector3;
+  readonly cut: Vector3;
+  readonly augmentation: Augmentation;
+}
+
+function choosePlace<C extends AnyCase>(
+  cases: readonly C[],
+  { seed, batch, foregroundShare, patch: shape, augmentation: settings }: BatchSettings,
+  index: number,
+  sample: number,
+): Place<C> {
+  if (cases.length === 0) throw new RangeError('there are no cases to draw a batch from');
+  const stream = randomStream(seed, index, sample);
+  const chosen = cases[integer(stream, 0, cases.length - 1)];
+  try {
+    const loaded = settings ? loadedPatchShape(shape, settings) : shape;
+    const place = { shape: shapeOfCase(chosen), loaded, patch: shape };
+    const around = isForegroundSample(sample, batch, foregroundShare);
+    const drawn = around ? drawForegroundCorner(stream, place, chosen.locations) : drawCorner(stream, place);
+    const augmentation = settings ? drawAugmentation(stream, settings, channelsOf(chosen)) : unchanged;
+    // Without a turn only the middle is looked at: of the loaded patch no more is cut out.
+    const cut = augmentation.spatial ? loaded : shape;
+    const [z, y, x] = drawn.map((at, axis) => at + Math.floor((loaded[axis] - cut[axis]) / 2));
+    return { chosen, corner: [z, y, x], cut, augmentation };
+  } catch (cause) {
+    throw unmade(chosen.name, index, cause);
+  }
+}
+
+function finish(cut: Patch, { augmentation }: Place<AnyCase>, { patch: shape, zeroOutside }: BatchSettings): Patch {
+  return augment(cut, shape, augmentation, { zeroOutside });
 }
 
 /** What is done to a sample without augmentation: labels below 0 become background. */

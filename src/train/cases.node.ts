@@ -1,13 +1,17 @@
 /**
  * Cases of a data set, read from their files, checked and prepared (cases.ts), in memory that threads can share.
  */
+
+import { existsSync } from 'node:fs';
 import { inDescription } from '../dataset/checking.ts';
 import type { DatasetDescription } from '../dataset/description.ts';
 import type { CaseFiles } from '../dataset/folder.node.ts';
 import type { Plan } from '../dataset/index.ts';
+import { elementCount, type Shape } from '../tensor.ts';
 import { readVolumeFile } from '../volume/files.node.ts';
 import { stackChannels } from '../volume/index.ts';
-import type { TrainingCase } from './batches.ts';
+import type { AnyCase, TrainingCase } from './batches.ts';
+import { caseKey, findCase, readStored, storeCase } from './caseCache.node.ts';
 import { checkScan, checkSupported, type LabelledScan, prepareCase } from './cases.ts';
 
 /**
@@ -53,32 +57,71 @@ function shared<T extends Float32Array | Int16Array | Int32Array>(values: T, all
   return out;
 }
 
+/** Bytes of prepared cases that are kept in memory when nothing else is said; further ones stay in files. */
+const usualMemory = 1.5e9;
+
 export interface LoadOptions {
   /** After each case. */
   readonly onCase?: (done: number, total: number) => void;
   /** Aborting ends the work before the next case, with the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Folders in which prepared cases may be found (caseCache.node.ts). */
+  readonly caches?: readonly string[];
+  /** Where cases are stored for which memory is not enough; without it all are kept in memory. */
+  readonly overflow?: string;
+  readonly memoryBytes?: number;
 }
 
 /**
- * Reads, checks and prepares cases, one after the other.
+ * Prepared cases, one after the other: found in a cache, or read, checked and prepared; in memory while it lasts, the rest
+ * as patches that are read from files. Where a case lies makes no difference to what is drawn of it.
  * @throws InputError at the first case that is wrong
  */
 export async function loadCases(
   files: readonly CaseFiles[],
   description: DatasetDescription,
   plan: Plan,
-  { onCase, signal }: LoadOptions = {},
-): Promise<{ cases: TrainingCase[]; notices: string[] }> {
+  { onCase, signal, caches = [], overflow, memoryBytes = usualMemory }: LoadOptions = {},
+): Promise<{ cases: AnyCase[]; notices: string[] }> {
   checkSupported(description);
-  const cases: TrainingCase[] = [];
+  const present = [...caches, ...(overflow === undefined ? [] : [overflow])].filter((folder) => existsSync(folder));
+  const cases: AnyCase[] = [];
   const notices: string[] = [];
+  let left = overflow === undefined ? Number.POSITIVE_INFINITY : memoryBytes;
+  const fits = (channels: number, shape: Shape) => {
+    const bytes = (4 * channels + 2) * elementCount(shape);
+    if (bytes > left) return false;
+    left -= bytes;
+    return true;
+  };
   for (const each of files) {
     signal?.throwIfAborted();
-    const scan = await readCase(each, description);
-    notices.push(...(scan.notices ?? []));
-    cases.push(inSharedMemory(prepareCase(each.name, scan, plan)));
+    const key = present.length > 0 ? await caseKey(each, description, plan) : undefined;
+    const found = key && (await findIn(present, plan, each.name, key));
+    if (found) {
+      notices.push(...found.notices);
+      cases.push(fits(found.channels, found.shape) ? inSharedMemory(await readStored(found)) : found);
+    } else {
+      const scan = await readCase(each, description);
+      const own = scan.notices ?? [];
+      notices.push(...own);
+      const prepared = prepareCase(each.name, scan, plan);
+      const { channels, shape } = prepared.patch;
+      cases.push(
+        overflow === undefined || fits(channels, shape)
+          ? inSharedMemory(prepared)
+          : await storeCase(overflow, plan, key ?? (await caseKey(each, description, plan)), prepared, own),
+      );
+    }
     onCase?.(cases.length, files.length);
   }
   return { cases, notices };
+}
+
+async function findIn(folders: readonly string[], plan: Plan, name: string, key: string) {
+  for (const folder of folders) {
+    const found = await findCase(folder, plan, name, key);
+    if (found) return found;
+  }
+  return undefined;
 }

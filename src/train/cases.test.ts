@@ -7,6 +7,7 @@ import { openDataset } from '../dataset/folder.node.ts';
 import { type DatasetDescription, type Plan, parseDataset } from '../dataset/index.ts';
 import { InputError } from '../errors.ts';
 import { identityDirection, type Vector3, type Volume, writeNifti } from '../volume/index.ts';
+import type { TrainingCase } from './batches.ts';
 import { inSharedMemory, loadCases, readCase } from './cases.node.ts';
 import { checkTrainingSet, prepareCase } from './cases.ts';
 
@@ -103,7 +104,7 @@ describe('a case', () => {
   test('brings what its readers had to change', async () => {
     const holed = { ...image, data: Float32Array.of(1, 2, 3, 4, NaN, 6, 7, 8, 9) };
     const { cases, notices } = await loadCases([written(holed, labels)], description, plan);
-    expect(cases[0].patch.image[4]).toBe(0);
+    expect((cases[0] as TrainingCase).patch.image[4]).toBe(0);
     expect(notices.join()).toContain('drawn_0000.nii');
   });
 

@@ -9,7 +9,7 @@ import { InputError } from '../errors.ts';
 import { prepare } from '../predict/prepare.ts';
 import { showShape } from '../tensor.ts';
 import { reorient, type Vector3, type Volume } from '../volume/index.ts';
-import type { TrainingCase } from './batches.ts';
+import { type AnyCase, shapeOfCase, type TrainingCase } from './batches.ts';
 
 export interface LabelledScan {
   readonly image: Volume;
@@ -65,7 +65,7 @@ export function checkSupported({ name, regionsClassOrder, ignoreLabel }: Dataset
  * @throws InputError when a class occurs in no case
  */
 export function checkTrainingSet(
-  cases: readonly TrainingCase[],
+  cases: readonly AnyCase[],
   { labels, name }: DatasetDescription,
   patch: Vector3,
 ): string[] {
@@ -78,7 +78,7 @@ export function checkTrainingSet(
     );
   }
   const notices = emptyCaseNotices(cases);
-  const largest = [0, 1, 2].map((axis) => Math.max(...cases.map((each) => each.patch.shape[axis])));
+  const largest = [0, 1, 2].map((axis) => Math.max(...cases.map((each) => shapeOfCase(each)[axis])));
   const short = ['d', 'h', 'w'].filter((_, axis) => patch[axis] > largest[axis]);
   if (short.length > 0) {
     notices.push(
@@ -90,7 +90,7 @@ export function checkTrainingSet(
 }
 
 /** Which cases have no foreground, in a sentence. */
-export function emptyCaseNotices(cases: readonly TrainingCase[]): string[] {
+export function emptyCaseNotices(cases: readonly AnyCase[]): string[] {
   const empty = cases.filter(({ locations }) => locations.size === 0).map((each) => each.name);
   if (empty.length === 0) return [];
   const more = empty.length > 3 ? ` and ${empty.length - 3} more` : '';

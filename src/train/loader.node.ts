@@ -3,13 +3,20 @@
  * handed over, not copied. Since a batch follows from its number, it makes no difference which thread drew it, or how many
  * there are.
  */
-import { createRequire } from 'node:module';
-import { availableParallelism } from 'node:os';
-import { pathToFileURL } from 'node:url';
-import { Worker } from 'node:worker_threads';
-import { type Batch, type BatchSettings, type BatchSource, inThisThread, type TrainingCase } from './batches.ts';
+import type { Worker } from 'node:worker_threads';
+import {
+  type AnyCase,
+  type Batch,
+  type BatchSettings,
+  type BatchSource,
+  inThisThread,
+  readBatch,
+  type TrainingCase,
+} from './batches.ts';
 import type { Answer, WorkerData } from './batchWorker.node.ts';
+import { patchReader } from './caseCache.node.ts';
 import { inSharedMemory } from './cases.node.ts';
+import { startWorker, usualWorkers } from './worker.node.ts';
 
 export interface LoaderOptions {
   /** Threads; 0: batches are drawn by the caller's own thread when asked for. Left out: all cores but one, at most 4. */
@@ -20,20 +27,44 @@ export interface LoaderOptions {
   readonly from?: number;
 }
 
-const mostWorkers = 4;
-
 /**
  * Starts to draw at once. `close` must be called, also after an error, or the process never ends.
  * @throws RangeError for a number of threads that is none
  */
 export function openLoader(
-  cases: readonly TrainingCase[],
+  cases: readonly AnyCase[],
   settings: BatchSettings,
-  { workers = Math.min(mostWorkers, Math.max(1, availableParallelism() - 1)), ahead = 4, from = 0 }: LoaderOptions = {},
+  { workers = usualWorkers(), ahead = 4, from = 0 }: LoaderOptions = {},
 ): BatchSource {
   if (!(Number.isInteger(workers) && workers >= 0)) throw new RangeError(`${workers} threads cannot draw batches`);
-  if (workers === 0) return inThisThread(cases, settings, from);
-  return new ThreadedSource({ cases: cases.map(inSharedMemory), settings }, workers, Math.max(1, ahead), from);
+  if (workers === 0)
+    return cases.every(inMemory) ? inThisThread(cases, settings, from) : readHere(cases, settings, from);
+  return new ThreadedSource(
+    { cases: cases.map((each) => (inMemory(each) ? inSharedMemory(each) : each)), settings },
+    workers,
+    Math.max(1, ahead),
+    from,
+  );
+}
+
+const inMemory = (each: AnyCase): each is TrainingCase => 'patch' in each;
+
+/** As `inThisThread`, of cases of which some are stored. */
+function readHere(cases: readonly AnyCase[], settings: BatchSettings, from: number): BatchSource {
+  const read = patchReader();
+  let [index, waited] = [from, 0];
+  return {
+    next: async () => {
+      const start = performance.now();
+      const batch = await readBatch(cases, settings, index++, read);
+      waited += performance.now() - start;
+      return batch;
+    },
+    get waited() {
+      return waited;
+    },
+    close: async () => {},
+  };
 }
 
 class ThreadedSource implements BatchSource {
@@ -53,7 +84,7 @@ class ThreadedSource implements BatchSource {
     this.#ahead = ahead;
     this.#wanted = from;
     this.#undrawn = from;
-    this.#workers = Array.from({ length: workers }, () => startWorker(data));
+    this.#workers = Array.from({ length: workers }, () => startWorker('batchWorker.node', data));
     this.#idle = [...this.#workers];
     for (const worker of this.#workers) {
       worker.on('message', (answer: Answer) => this.#take(answer, worker));
@@ -109,15 +140,4 @@ class ThreadedSource implements BatchSource {
     for (const [index, give] of this.#asked) give({ index, ...this.#end });
     this.#asked.clear();
   }
-}
-
-/** From compiled files as they are; from TypeScript, as in tests, through the loader that the repository is developed with. */
-function startWorker(workerData: WorkerData): Worker {
-  const { url } = import.meta;
-  if (!url.endsWith('.ts')) return new Worker(new URL('./batchWorker.node.js', url), { workerData });
-  // Node 20 hands `--import` to no thread, and tsx's interface for `require` does not find its own files.
-  const tsx = new URL('esm/api/index.mjs', pathToFileURL(createRequire(url).resolve('tsx'))).href;
-  const entry = new URL('./batchWorker.node.ts', url).href;
-  const program = `import('${tsx}').then(({ register }) => register()).then(() => import('${entry}'))`;
-  return new Worker(program, { eval: true, workerData });
 }

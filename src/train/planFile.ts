@@ -5,7 +5,7 @@
 import { InputError } from '../errors.ts';
 import type { Expected } from './budget.ts';
 import type { Explanation } from './planning.ts';
-import type { TrainSettings } from './settings.ts';
+import { checkTrainSettings, type TrainSettings } from './settings.ts';
 
 const format = 'unetrpp-training-plan';
 
@@ -58,4 +58,23 @@ export function planPart(
     );
   }
   return rest;
+}
+
+/**
+ * The settings that a plan's file gives for a fold.
+ * @param file its content
+ * @param name what to call it in messages
+ * @throws InputError when it is no plan, one for another data set, or one that is not legal
+ */
+export function settingsInPlan(
+  file: unknown,
+  dataset: TrainSettings['dataset'],
+  fold: TrainSettings['fold'],
+  name: string,
+): TrainSettings {
+  if (!isPlanFile(file)) {
+    throw new InputError(`${name} is no plan ("format": "${format}"); make one with unetrpp plan.`);
+  }
+  const own = { format: 'unetrpp-training', version: 1, dataset, fold, from: null };
+  return checkTrainSettings({ ...(planPart(file, dataset, name) as object), ...own }, name);
 }

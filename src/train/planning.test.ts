@@ -129,6 +129,26 @@ describe('a plan', () => {
   });
 });
 
+test('an nnU-Net plan decides spacing, axes, normalization and the patch to begin with', () => {
+  const own = plan([measured([40, 100, 100], [3, 1, 1])]).settings.plan;
+  const nnunet = {
+    ...own,
+    spacing: [2, 1, 1.5] as [number, number, number],
+    patch: [32, 64, 64] as [number, number, number],
+  };
+  const { settings, medianShape } = planTraining({
+    dataset: { name: 'Drawn', path: 'nowhere', sha256: '0'.repeat(64) },
+    fold: 0,
+    channels: ['MRI'],
+    labels: ['background', 'a', 'b'],
+    fingerprint: fingerprint([measured([40, 100, 100], [3, 1, 1])]),
+    nnunet,
+  });
+  // 40 x 3 / 2 = 60 slices; 100 / 1.5 = 67 columns.
+  expect(medianShape).toEqual([60, 100, 67]);
+  expect(settings.plan).toMatchObject({ spacing: [2, 1, 1.5], patch: [32, 64, 64], channels: own.channels });
+});
+
 describe('the orientation', () => {
   test('is that of most cases, to which the others are turned', () => {
     const cases = [

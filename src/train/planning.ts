@@ -44,6 +44,8 @@ export interface PlanningInput {
   readonly fingerprint: Fingerprint;
   /** Voxels along d, h, w that a person chose. */
   readonly patch?: Shape;
+  /** An nnU-Net plan of the data set, whose spacing, transposition, normalization and resampling are taken. */
+  readonly nnunet?: Plan;
 }
 
 export interface Planned {
@@ -267,23 +269,32 @@ export function batchFor(patch: Shape, size: Size): number {
  * @throws InputError when the name of a channel does not say how it is normalized
  */
 export function planTraining(input: PlanningInput): Planned {
-  const { dataset, fold, channels, labels, fingerprint } = input;
+  const { dataset, fold, channels, labels, fingerprint, nnunet } = input;
   const { code, count } = commonOrientation(fingerprint.cases);
   const cases = fingerprint.cases.map((each) => turnedTo(each, code));
-  const rules = nnunetPlan('plain', {
+  const back = (values: readonly number[], order: readonly number[]) =>
+    values.map((_, axis) => values[order.indexOf(axis)]);
+  const data = {
     spacings: cases.map(({ spacing }) => spacing),
     shapes: cases.map(({ shape }) => shape),
     medianRelativeSize: fingerprint.medianRelativeSize,
     channels,
     classes: labels.length,
     trainingCases: cases.length,
+  };
+  const rules = nnunetPlan('plain', data, {
+    targetSpacing: nnunet?.spacing ? back(nnunet.spacing, nnunet.transposeForward) : undefined,
   });
-  const turned = (values: readonly number[]) => vector(rules.transposeForward.map((axis) => values[axis]));
+  const transposeForward = nnunet?.transposeForward ?? vector(rules.transposeForward);
+  const turned = (values: readonly number[]) => vector(transposeForward.map((axis) => values[axis]));
+  /** From the order of the rules to that of the plan. */
+  const reordered = (values: readonly number[]) => turned(back(values, rules.transposeForward));
   const { '3d_fullres': whole, '2d': flat } = rules.configurations;
   const spacing = turned(rules.targetSpacing);
-  const medianShape = vector(whole?.medianShape ?? [1, ...flat.medianShape]);
+  const medianShape = reordered(whole?.medianShape ?? [1, ...flat.medianShape]);
+  const rulesPatch = nnunet?.patch ?? reordered(whole?.patch ?? [1, ...flat.patch]);
   // nnU-Net pads its patch up to what it can halve; the median case itself is the better wish here.
-  const wished = medianShape.map((length, axis) => Math.min(length, (whole?.patch ?? [1, ...flat.patch])[axis]));
+  const wished = medianShape.map((length, axis) => Math.min(length, rulesPatch[axis]));
 
   const stem = input.patch
     ? input.patch.map(
@@ -305,23 +316,29 @@ export function planTraining(input: PlanningInput): Planned {
   });
 
   // Axes of the network from those of the scan: letters are of x, y, z, arrays are in the order z, y, x.
-  const leftRight = rules.transposeForward.findIndex((axis) => sideOf(code[2 - axis]) === 0);
-  const apart = arrangement(cases, rules.transposeForward[leftRight]);
+  const leftRight = transposeForward.findIndex((axis) => sideOf(code[2 - axis]) === 0);
+  const apart = arrangement(cases, transposeForward[leftRight]);
   const mirrored = apart <= fixedOrder;
   const mirror = [0, 0, 0].map((_, axis) => (mirrored && axis === leftRight ? 0.5 : 0)) as [number, number, number];
   const size: Size = elementCount(medianShape) <= smallScan ? 'compact' : 'published';
 
-  const named = channelPlans(channels, fingerprint);
+  const named = nnunet?.channels ?? channelPlans(channels, fingerprint);
   const plan: Plan = parsePlan({
     format: 'unetrpp-plan',
     version: 1,
     configuration: '3d_fullres',
-    transposeForward: rules.transposeForward,
+    transposeForward,
     spacing,
     patch,
     channels: named,
-    convention: 'nnunet-v2',
-    resampling: { image: 3, imageZ: 0, probabilities: 1, probabilitiesZ: 0, anisotropyThreshold: 3 },
+    convention: nnunet?.convention ?? 'nnunet-v2',
+    resampling: nnunet?.resampling ?? {
+      image: 3,
+      imageZ: 0,
+      probabilities: 1,
+      probabilitiesZ: 0,
+      anisotropyThreshold: 3,
+    },
     orientation: code,
     inference: { step: 0.5, mirrorAxes: mirrored ? [leftRight] : [] },
   });
@@ -360,7 +377,7 @@ export function planTraining(input: PlanningInput): Planned {
   const settings = sized(bare, size);
 
   const medianSpacing = mm(rules.medianSpacing);
-  const finer = spacing[0] < rules.medianSpacing[0] - 1e-9;
+  const finer = spacing[0] < reordered(rules.medianSpacing)[0] - 1e-9;
   const explanation: Explanation[] = [
     {
       key: 'plan.orientation',
@@ -373,14 +390,18 @@ export function planTraining(input: PlanningInput): Planned {
     {
       key: 'plan.spacing',
       value: spacing,
-      because: finer
-        ? `slices are few and far apart (median ${medianSpacing} mm), so that across them the 10th percentile is taken in place of the median (nnU-Net's rule)`
-        : "the median of each axis (nnU-Net's rule)",
+      because: nnunet
+        ? 'that of the nnU-Net plan that was given'
+        : finer
+          ? `slices are few and far apart (median ${medianSpacing} mm), so that across them the 10th percentile is taken in place of the median (nnU-Net's rule)`
+          : "the median of each axis (nnU-Net's rule)",
     },
     {
       key: 'plan.transposeForward',
-      value: rules.transposeForward,
-      because: "the axis of the largest spacing comes first (nnU-Net's rule)",
+      value: transposeForward,
+      because: nnunet
+        ? 'that of the nnU-Net plan that was given'
+        : "the axis of the largest spacing comes first (nnU-Net's rule)",
     },
     ...named.map((channel, index) => ({
       key: `plan.channels.${index}.normalization`,
@@ -397,18 +418,29 @@ export function planTraining(input: PlanningInput): Planned {
       value: patch,
       because: input.patch
         ? 'it was given'
-        : `the median case is ${showShape(medianShape)} at this spacing and nnU-Net would take ${showShape(whole?.patch ?? flat.patch)}; at most ${longestEdge} along an axis and ${mostVoxels / 1e6} million voxels, in multiples of ${showShape(stem.map((each) => 8 * each))}`,
+        : `the median case is ${showShape(medianShape)} at this spacing and nnU-Net would take ${showShape(rulesPatch)}; at most ${longestEdge} along an axis and ${mostVoxels / 1e6} million voxels, in multiples of ${showShape(stem.map((each) => 8 * each))}`,
     },
     ...sizeExplanation(settings, size, medianShape),
     {
       key: 'augmentation.mirror',
       value: mirror,
-      because: mirrored
-        ? `left and right alone are mirrored: labels have no fixed order along this axis (their centers lie ${percent(apart)} of the foreground apart at most), and a body's other axes have two different ends`
-        : `nothing is mirrored: along left and right, labels stand ${percent(apart)} of the foreground apart in a fixed order, which a mirror image has wrong`,
+      because: mirrorReason(mirrored, apart, labels.length),
     },
   ];
   return { settings, explanation, medianShape, focusedPatch };
+}
+
+function mirrorReason(mirrored: boolean, apart: number, classes: number): string {
+  const single = classes === 2;
+  if (mirrored) {
+    const why = single
+      ? 'the label is on neither side in most cases'
+      : `labels have no fixed order along this axis (their centers lie ${percent(apart)} of the foreground apart at most)`;
+    return `left and right alone are mirrored: ${why}, and a body's other axes have two different ends`;
+  }
+  return single
+    ? 'nothing is mirrored: the label is on one side, left or right, and a mirror image has it on the other'
+    : `nothing is mirrored: along left and right, labels stand ${percent(apart)} of the foreground apart in a fixed order, which a mirror image has wrong`;
 }
 
 const percent = (share: number) => `${Math.round(100 * share)} %`;

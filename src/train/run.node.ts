@@ -3,7 +3,6 @@
  * and checks before the first step all that can be known before it.
  */
 import { readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CaseFiles, type Dataset, datasetHash, openDataset } from '../dataset/folder.node.ts';
 import { splitOf } from '../dataset/split.ts';
@@ -17,26 +16,21 @@ import type { Picture } from '../volume/index.ts';
 import { initialize, type Manifest, manifestFile, packBundle, weightsFile } from '../weights/index.ts';
 import { prepareOutputFolder, writeTogether, writeWhole } from '../wholeFiles.node.ts';
 import { augmentationPreview } from './augmentationPreview.ts';
-import type { BatchSettings, TrainingCase } from './batches.ts';
+import type { AnyCase, BatchSettings, TrainingCase } from './batches.ts';
 import { planWithin } from './budget.ts';
+import { preparedFolder } from './caseCache.node.ts';
 import { loadCases, readCase } from './cases.node.ts';
 import { checkSupported, checkTrainingSet } from './cases.ts';
 import { fineTuningWeights } from './fineTuning.ts';
 import { openLoader } from './loader.node.ts';
-import { planDataset } from './plan.node.ts';
-import { isPlanFile, planPart } from './planFile.ts';
+import { planDataset, readPlanFile } from './plan.node.ts';
+import { isPlanFile, planPart, settingsInPlan } from './planFile.ts';
 import type { Planned } from './planning.ts';
 import { fittingLevel, type MemoryLevel } from './recomputation.ts';
 import { type RunProgress, type RunRecord, type Scores, train } from './run.ts';
 import { checkSameRun, openRunFolder, readConfig } from './runFolder.node.ts';
 import { learningRate } from './schedules.ts';
-import {
-  checkTrainSettings,
-  completeSettings,
-  firstDifference,
-  mirroredAsTrained,
-  type TrainSettings,
-} from './settings.ts';
+import { completeSettings, firstDifference, mirroredAsTrained, type TrainSettings } from './settings.ts';
 import { createTrainer, stepProgram, type TrainerSettings } from './trainer.ts';
 import { type CaseScores, summarize, type ValidationCase, validate } from './validate.ts';
 
@@ -60,6 +54,8 @@ export interface RunRequest {
   readonly workers?: number;
   /** Bytes that the training may take. */
   readonly maxMemory?: number;
+  /** Bytes of prepared cases that are kept in memory; the others are read from files as they are drawn. Default: 1.5e9. */
+  readonly caseMemory?: number;
 }
 
 export interface RunListeners {
@@ -138,8 +134,11 @@ export async function trainInFolder(
     const loaded = await loadCases(trainingFiles, description, settings.plan, {
       onCase: (done, total) => onCase?.(done, total, 'preparing'),
       signal,
+      caches: [join(request.dataset, preparedFolder)],
+      overflow: join(request.run, preparedFolder),
+      memoryBytes: request.caseMemory,
     });
-    for (const notice of new Set(loaded.notices)) onNotice(notice);
+    for (const notice of aFew(loaded.notices)) onNotice(notice);
     for (const notice of checkTrainingSet(loaded.cases, description, settings.plan.patch)) onNotice(notice);
     if (request.fold !== 'all') {
       for (const files of validationFiles) {
@@ -161,6 +160,18 @@ export async function trainInFolder(
     await abandonFolder();
   }
 }
+
+/** Of a data set whose headers are all odd in one way, thousands of sentences say so. */
+function aFew(notices: readonly string[]): string[] {
+  const all = [...new Set(notices)];
+  if (all.length <= mostNotices) return all;
+  return [
+    ...all.slice(0, mostNotices - 1),
+    `${all.length - mostNotices + 1} more such notes on other files; unetrpp check has them all.`,
+  ];
+}
+
+const mostNotices = 6;
 
 /** All of a request that can be known without reading every scan for training. @throws InputError */
 async function openRequest(request: RunRequest, listeners: RunListeners, engine?: Engine) {
@@ -196,7 +207,8 @@ export async function previewAugmentation(
     throw new InputError('The settings have no augmentation that could be shown; remove "augmentation" from --config.');
   }
   const { cases } = await loadCases(trainingFiles.slice(0, 1), dataset.description, settings.plan);
-  return augmentationPreview(cases[0], batchSettings(settings));
+  // Without a place to overflow to, cases are in memory.
+  return augmentationPreview(cases[0] as TrainingCase, batchSettings(settings));
 }
 
 /** Those of the folder, where a run was begun there, or the defaults of the data set; with the request's parts over them. */
@@ -258,8 +270,7 @@ async function settingsOf(
 
   if (file !== undefined) {
     const name = byFile ? request.planFile! : partsName;
-    const own = { format: 'unetrpp-training', version: 1, dataset: identity, fold, from: null };
-    let settings = checkTrainSettings({ ...(planPart(file, identity, name) as object), ...own }, name);
+    let settings = settingsInPlan(file, identity, fold, name);
     if (byFile) onNotice(`The plan is that of ${name}.`);
     if (sizeIsOpen && settings.timeLimit === null) {
       const planned = await plan();
@@ -292,19 +303,6 @@ function timeLimitIn(parts: readonly unknown[]): number | undefined {
     isRecord(part) && typeof part['timeLimit'] === 'number' ? [part['timeLimit']] : [],
   );
   return limits.at(-1);
-}
-
-async function readPlanFile(path: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8'));
-  } catch (cause) {
-    throw new InputError(
-      `${path} is no plan (${(cause as Error).message}); correct it, remove it, or make it anew with unetrpp plan.`,
-      {
-        cause,
-      },
-    );
-  }
 }
 
 /** A patch that a part names decides about the defaults too. */
@@ -372,7 +370,7 @@ function checkAgainst({ network, plan }: TrainSettings, { description }: Dataset
 interface Checked {
   readonly settings: TrainSettings;
   readonly dataset: Dataset;
-  readonly cases: readonly TrainingCase[];
+  readonly cases: readonly AnyCase[];
   readonly validationFiles: readonly CaseFiles[];
   readonly bundle: Model | undefined;
   readonly level: MemoryLevel;

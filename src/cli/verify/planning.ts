@@ -13,7 +13,7 @@ import { compare, type Deviation } from './deviation.ts';
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
-export interface PlanningCase {
+interface PlanningCase {
   readonly name: string;
   readonly fingerprint: {
     readonly spacings: number[][];
