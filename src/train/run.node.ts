@@ -261,7 +261,7 @@ async function settingsOf(
             engine,
             planned,
             { seconds, memoryBytes: request.maxMemory },
-            { ...request, now, onTrial: onNotice, signal: listeners.signal },
+            { ...request, now, onTrial: (text) => onNotice(`Timed: ${text}.`), signal: listeners.signal },
           )
         ).settings
       : planned.settings;
@@ -275,7 +275,10 @@ async function settingsOf(
     if (sizeIsOpen && settings.timeLimit === null) {
       const planned = await plan();
       // A plan that nobody has edited was made for no machine, and is made again for this one and the time it has.
-      if (firstDifference(planned.settings, settings) === undefined) settings = await inBudget(planned);
+      if (firstDifference(planned.settings, settings) === undefined) {
+        onNotice('It was made without a budget, and is made again for the time limit.');
+        settings = await inBudget(planned);
+      }
     }
     const patchPart = request.patch && { network: { patch: request.patch }, plan: { patch: request.patch } };
     const rest = given.filter((_, index) => parts[index] !== inGiven);
