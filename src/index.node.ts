@@ -1,6 +1,7 @@
 /** The package as Node sees it: the browser's list, with Node's engine, and what needs files. */
 import { nodeEngine } from './engine/node.ts';
 import {
+  type Ensemble,
   type Model,
   type Segmentation,
   type SegmenterOptions,
@@ -16,7 +17,7 @@ export { readVolumeFile } from './volume/files.node.ts';
 
 /** As in the browser (see index.ts), on the CPU, or on a GPU where CUDA is installed. */
 export function segment(
-  model: Model,
+  model: Model | Ensemble,
   volume: Volume,
   options: SegmenterOptions & SegmentOptions = {},
 ): Promise<Segmentation> {

@@ -4,6 +4,7 @@
  */
 import { webEngine } from './engine/web.ts';
 import {
+  type Ensemble,
   type Model,
   type Segmentation,
   type SegmenterOptions,
@@ -15,6 +16,8 @@ import type { Volume } from './volume/index.ts';
 export { InputError, ResourceError } from './errors.ts';
 export {
   createSegmenter,
+  type Ensemble,
+  ensembleOf,
   type Imported,
   type ImportOptions,
   importCheckpoint,
@@ -53,13 +56,13 @@ export {
 /**
  * Segments one scan: a label map on the scan's own grid.
  *
- * @param model from `loadModel` (or, in Node, `openModel`)
+ * @param model from `loadModel` (or, in Node, `openModel`); several together from `ensembleOf`
  * @param volume intensities as scanned, one channel for each that the model takes; nothing need be prepared
  * @param options device, mirroring, tile step, progress callback, `AbortSignal`, probabilities
  * @throws InputError when scan and model do not fit, or the device is not there
  */
 export function segment(
-  model: Model,
+  model: Model | Ensemble,
   volume: Volume,
   options: SegmenterOptions & SegmentOptions = {},
 ): Promise<Segmentation> {

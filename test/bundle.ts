@@ -4,7 +4,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fill } from '../src/cli/verify/fill.ts';
+import type { Plan } from '../src/dataset/index.ts';
 import { type UnetrppSettings, unetrpp, unetrppPresets } from '../src/nets/index.ts';
+import type { Model } from '../src/predict/index.ts';
 import { elementCount, type Tensor } from '../src/tensor.ts';
 import { identityDirection, type Volume, writeNifti } from '../src/volume/index.ts';
 import { packBundle } from '../src/weights/index.ts';
@@ -34,11 +36,14 @@ function head(classes: number): Record<string, Tensor<'float32'>> {
   };
 }
 
-/** @param settings of a network with a full-resolution branch of two channels */
-export function tinyWeights(settings: UnetrppSettings = tinySettings): Map<string, Tensor<'float32'>> {
+/**
+ * @param settings of a network with a full-resolution branch of two channels
+ * @param salt another one gives other weights
+ */
+export function tinyWeights(settings: UnetrppSettings = tinySettings, salt = ''): Map<string, Tensor<'float32'>> {
   const weights = unetrpp(settings).parameters.map(({ name, shape }): [string, Tensor<'float32'>] => {
     const [lo, hi] = name.endsWith('running_var') ? [0.5, 1.5] : [-0.6, 0.6];
-    return [name, { dtype: 'float32', shape, data: fill(name, elementCount(shape), lo, hi) }];
+    return [name, { dtype: 'float32', shape, data: fill(name + salt, elementCount(shape), lo, hi) }];
   });
   return new Map([...weights, ...Object.entries(head(settings.classes))]);
 }
@@ -61,11 +66,39 @@ export const tinyPlan = (channels: number) => ({
   inference: { step: 0.5, mirrorAxes: [0, 1, 2] },
 });
 
+/** The same as a model in memory, with names of labels for so many classes. */
+export function tinyModel(planChanges: Partial<Plan> = {}, classes = 3, salt = ''): Model {
+  const patch = planChanges.patch ?? tinySettings.patch;
+  const own = { ...tinySettings, classes, patch };
+  const labels = [...Array(classes).keys()].map((value) => ({
+    value,
+    name: value === 0 ? 'background' : `part ${value}`,
+  }));
+  return {
+    name: 'tiny',
+    manifest: {
+      format: 'unetrpp-model',
+      version: 1,
+      name: 'tiny',
+      description: 'for tests',
+      network: { name: 'unetrpp', settings: { ...own } },
+      labels,
+      plan: {},
+      weights: { file: 'weights.safetensors', dtype: 'float32', bytes: 1, sha256: '0'.repeat(64) },
+      provenance: { source: 'fill rule', madeBy: 'test' },
+    },
+    settings: own,
+    plan: { ...(tinyPlan(1) as unknown as Plan), ...planChanges },
+    labels: new Map(labels.map(({ value, name }) => [value, name])),
+    weights: tinyWeights(own, salt),
+  };
+}
+
 /**
  * The two files of the bundle.
  * @param channels that the network takes
  */
-export function packTinyBundle(channels = 1): Promise<{ manifest: Uint8Array; weights: Uint8Array }> {
+export function packTinyBundle(channels = 1, salt = ''): Promise<{ manifest: Uint8Array; weights: Uint8Array }> {
   const settings = { ...tinySettings, inputChannels: channels };
   const manifest = {
     name: 'tiny',
@@ -79,12 +112,15 @@ export function packTinyBundle(channels = 1): Promise<{ manifest: Uint8Array; we
     plan: tinyPlan(channels),
     provenance: { source: 'the fill rule', madeBy: 'a test' },
   };
-  return packBundle(manifest, tinyWeights(settings), 'float32');
+  return packBundle(manifest, tinyWeights(settings, salt), 'float32');
 }
 
-/** @param channels that the network takes */
-export async function writeTinyBundle(folder: string, channels = 1): Promise<string> {
-  const packed = await packTinyBundle(channels);
+/**
+ * @param channels that the network takes
+ * @param salt another one gives other weights
+ */
+export async function writeTinyBundle(folder: string, channels = 1, salt = ''): Promise<string> {
+  const packed = await packTinyBundle(channels, salt);
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'weights.safetensors'), packed.weights);
   writeFileSync(join(folder, 'model.json'), packed.manifest);

@@ -93,6 +93,31 @@ describe('predict', () => {
     expect(read(cases[0].probabilities).channels).toBe(3);
   });
 
+  it('lets several bundles, or the folder of an ensemble, decide together by averaged probabilities', async () => {
+    const other = await writeTinyBundle(fresh('other'), 1, 'other');
+    const words = (out: string, ...models: string[]) => ['predict', ...models, '-i', scan, '-o', fresh(out), '--json'];
+    const both = await shell(...words('both', '-m', bundle, '-m', other, '--save-probabilities'));
+    expect(both.code, both.err).toBe(0);
+    expect(JSON.parse(both.out)).toMatchObject({ model: 'tiny + tiny', models: 2 });
+    for (const each of [bundle, other]) {
+      await shell(...words(`alone-${each === bundle ? 0 : 1}`, '-m', each, '--save-probabilities'));
+    }
+    const values = (out: string) => read(join(fresh(out), 'scan_probabilities.nii.gz')).data;
+    const [first, second] = [values('alone-0'), values('alone-1')];
+    expect(values('both')).toEqual(Float32Array.from(first, (value, i) => Math.fround(value + second[i]) / 2));
+    const file = { format: 'unetrpp-ensemble', version: 1, name: 'two', bundles: ['bundle', 'other'] };
+    writeFileSync(fresh('ensemble.json'), JSON.stringify({ ...file, keepLargestComponents: [] }));
+    const named = await shell(...words('named', '-m', folder));
+    expect(named.code, named.err).toBe(0);
+    expect(read(join(fresh('named'), 'scan.nii.gz'))).toEqual(read(join(fresh('both'), 'scan.nii.gz')));
+    const two = await shell(...words('unlike', '-m', bundle, await writeTinyBundle(fresh('pair'), 2)));
+    expect(two).toMatchObject({
+      code: 2,
+      err: 'error: An ensemble needs models of the same channels: the first model tiny has MR, the other model tiny has MR, MR 2; give models of one task.\n',
+    });
+    expect(existsSync(fresh('unlike'))).toBe(false);
+  });
+
   it('takes one file for each channel, or a folder in nnU-Net’s naming, and gives one mask', async () => {
     const two = await writeTinyBundle(fresh('two-channels'), 2);
     mkdirSync(fresh('pairs'));

@@ -10,6 +10,7 @@ test('the public names', () => {
       "ResourceError",
       "createSegmenter",
       "encodePng",
+      "ensembleOf",
       "importCheckpoint",
       "labelVolumes",
       "loadModel",

@@ -7,14 +7,16 @@ import type { DeviceName } from '../engine/engine.ts';
 import { InputError, ResourceError } from '../errors.ts';
 import {
   createSegmenter,
+  type Ensemble,
   type Model,
+  membersOf,
   networkMemory,
   type Segmentation,
   type Segmenter,
   type SegmenterOptions,
   scanMemory,
 } from '../predict/index.ts';
-import { openModel } from '../predict/model.node.ts';
+import { openModels } from '../predict/model.node.ts';
 import { encodeLabels, encodeVolume, type WrittenEnding, writtenEnding } from '../volume/files.node.ts';
 import { imageEnding, labelVolumes } from '../volume/index.ts';
 import { prepareOutputFolder, writeTogether } from '../wholeFiles.node.ts';
@@ -25,7 +27,7 @@ import { findScans, readScan, type Scan, type ScanFiles } from './scans.node.ts'
 import { example, printJson, type Register, type Terminal } from './terminal.ts';
 
 interface Options {
-  readonly model: string;
+  readonly model: readonly string[];
   readonly input: string[];
   readonly output: string;
   readonly series?: string;
@@ -148,7 +150,10 @@ export const registerPredict: Register = (program, terminal) => {
   const command = program
     .command('predict')
     .description('Segment a scan, or a folder of scans, with a model bundle.')
-    .requiredOption('-m, --model <folder>', 'model bundle')
+    .requiredOption(
+      '-m, --model <folder...>',
+      'model bundle; several, or the folder of a cross-validation: their averaged probabilities decide',
+    )
     .requiredOption(
       '-i, --input <path...>',
       'a scan (NIfTI, NRRD, MetaImage, DICOM folder), one for each of its channels, or a folder of scans',
@@ -176,6 +181,7 @@ export const registerPredict: Register = (program, terminal) => {
     command,
     'unetrpp predict -m models/hippocampus -i examples/hippocampus_099.nii.gz -o masks',
     'unetrpp predict -m models/hippocampus -i dicom-folder --series 2 -o mask.nrrd',
+    'unetrpp predict -m run/fold_0/bundle -m run/fold_1/bundle -i scans -o masks',
     'unetrpp predict -m brats -i flair.nii.gz t1.nii.gz t1gd.nii.gz t2.nii.gz -o tumor.nii.gz --mirror',
   );
 };
@@ -183,9 +189,10 @@ export const registerPredict: Register = (program, terminal) => {
 async function predict(options: Options, terminal: Terminal): Promise<void> {
   // Loaded when it is needed: the runtime's library is large, and help should come at once.
   const { nodeEngine } = await import('../engine/node.ts');
-  let model: Model | undefined = await openModel(options.model);
+  let model: Model | Ensemble | undefined = await openModels(options.model);
   const { name: modelName } = model;
-  const scans = findScans(options.input, model.settings.inputChannels);
+  const { length: members, 0: first } = membersOf(model).map(({ settings }) => settings);
+  const scans = findScans(options.input, first.inputChannels);
   const jobs = scans.map((files) => ({ files, mask: maskPath(options, files, scans.length) }));
   const abandonFolder = await prepareOutputFolder(
     imageEnding(options.output) ? dirname(options.output) : options.output,
@@ -210,11 +217,13 @@ async function predict(options: Options, terminal: Terminal): Promise<void> {
       return undefined;
     }
   };
-  const open = async (loaded: Model) => {
+  const open = async (loaded: Model | Ensemble) => {
     const settings = segmenterOptions(options);
     const needed = networkMemory(nodeEngine, loaded, settings);
-    terminal.err(`The network needs about ${showBytes(needed)} of memory.\n`);
-    if (!options.ignoreMemory) checkMemory(needed, `The network of ${loaded.name}`);
+    terminal.err(
+      `${members > 1 ? `The ${members} networks need` : 'The network needs'} about ${showBytes(needed)} of memory.\n`,
+    );
+    if (!options.ignoreMemory) checkMemory(needed, `${members > 1 ? 'All networks' : 'The network'} of ${loaded.name}`);
     // The runtime has its own copy of the weights.
     model = undefined;
     return createSegmenter(nodeEngine, loaded, settings);
@@ -241,7 +250,8 @@ async function predict(options: Options, terminal: Terminal): Promise<void> {
     await segmenter?.dispose();
     if (results.length === 0) await abandonFolder();
   }
-  if (options.json) printJson(terminal, { model: modelName, device: segmenter?.device, cases: results, failures });
+  if (options.json)
+    printJson(terminal, { model: modelName, models: members, device: segmenter?.device, cases: results, failures });
   if (failures.length > 0) {
     const names = failures.map(({ name }) => name).join(', ');
     throw new InputError(`${failures.length} of ${jobs.length} scans failed: ${names}; the others are done.`);

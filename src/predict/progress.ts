@@ -7,6 +7,29 @@ export interface Progress {
   readonly total: number;
 }
 
+/** What the time of a prediction is spent on. */
+export type Stage = 'preparing' | 'network' | 'blending' | 'restoring';
+
+export interface Clock {
+  readonly seconds: Readonly<Record<Stage, number>>;
+  /** The time since the last lap was spent on this. */
+  lap(on: Stage): void;
+}
+
+/** Seconds by what they were spent on, from now on. */
+export function stopwatch(): Clock {
+  const seconds = { preparing: 0, network: 0, blending: 0, restoring: 0 };
+  let last = performance.now();
+  return {
+    seconds,
+    lap(on) {
+      const now = performance.now();
+      seconds[on] += (now - last) / 1000;
+      last = now;
+    },
+  };
+}
+
 /** `8 s`, `3 min`, `2 h 5 min`: whole seconds below two minutes, whole minutes above; never nothing. */
 export function showDuration(seconds: number): string {
   const whole = Math.max(1, Math.round(seconds));

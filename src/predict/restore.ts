@@ -11,6 +11,7 @@
 import type { Plan } from '../dataset/index.ts';
 import { elementCount, sameShape } from '../tensor.ts';
 import {
+  type Connectivity,
   copyOverlap,
   keepLargestComponent,
   paste,
@@ -28,7 +29,7 @@ import { largestClass, toProbabilities } from './tiles.ts';
 
 type Labels = Uint8Array | Uint16Array;
 
-interface Restored {
+export interface Restored {
   /** On the scan's grid: the class with the largest value (the first of equals), or the last region above one half. */
   readonly labels: Volume<Labels>;
   /** Every output on the scan's grid; outside of the crop box background is certain. */
@@ -54,46 +55,62 @@ export function restoration(
   classes: number,
   { probabilities: wanted = false }: { probabilities?: boolean } = {},
 ): Restoration {
+  const decided = decidedScan(prepared, scan, plan, classes, wanted);
+  const take = onCroppedGrid(prepared, plan, classes, (start, size, valuesOf, candidates) => {
+    const count = elementCount(size);
+    let known: Float32Array | undefined;
+    if (wanted) {
+      known = new Float32Array(classes * count);
+      for (let k = 0; k < classes; k++) known.set(valuesOf(k), k * count);
+    }
+    const from = known ? (k: number) => known.subarray(k * count, (k + 1) * count) : valuesOf;
+    const labels = plan.regionsClassOrder
+      ? decideRegions(plan.regionsClassOrder, regionThreshold(plan), count, candidates, from)
+      : largestClass(candidates, from);
+    decided.set(start, size, labels, known && asProbabilities(known, classes, plan));
+  });
+  return { take, finish: () => decided.finish(plan.keepLargestComponents ?? [], connectivityOf([plan])) };
+}
+
+/** Logits of v2 to probabilities, in place; v1 has probabilities. */
+export function asProbabilities(values: Float32Array, classes: number, plan: Plan): Float32Array {
+  return plan.convention === 'nnunet-v1'
+    ? values
+    : toProbabilities(values, classes, plan.regions ? 'sigmoid' : 'softmax');
+}
+
+/** What counts as one component where models of these plans decide: faces in v1, corners in v2. */
+export const connectivityOf = (plans: readonly Plan[]): Connectivity =>
+  plans.every(({ convention }) => convention === 'nnunet-v1') ? 6 : 26;
+
+/** What is decided of a scan, box by box on its cropped grid, and brought back to its own in the end. */
+export interface DecidedScan {
+  /** @param probabilities [classes, ...size], where they are wanted */
+  set(start: Vector3, size: Vector3, labels: Labels, probabilities: Float32Array | undefined): void;
+  /** @param largest sets of labels of which only the largest components are kept, one set after the other */
+  finish(largest: readonly (readonly number[])[], connectivity: Connectivity): Restored;
+}
+
+export function decidedScan(
+  prepared: Prepared,
+  scan: Volume,
+  plan: Plan,
+  classes: number,
+  wanted: boolean,
+): DecidedScan {
   const shape = prepared.croppedShape;
   const voxels = elementCount(shape);
-  const largest = Math.max(classes - 1, ...(plan.regionsClassOrder ?? []));
-  const labels = largest < 256 ? new Uint8Array(voxels) : new Uint16Array(voxels);
+  const largestLabel = Math.max(classes - 1, ...(plan.regionsClassOrder ?? []));
+  const labels = largestLabel < 256 ? new Uint8Array(voxels) : new Uint16Array(voxels);
   const probabilities = wanted ? new Float32Array(classes * voxels) : undefined;
-
-  const all = Array.from({ length: classes }, (_, k) => k);
-  const decideBox: Decide = (start, size, valuesOf, candidates) => {
-    let known: Float32Array | undefined;
-    if (probabilities) {
-      known = new Float32Array(classes * elementCount(size));
-      for (let k = 0; k < classes; k++) known.set(valuesOf(k), k * elementCount(size));
-    }
-    const from = known ? (k: number) => known.subarray(k * elementCount(size), (k + 1) * elementCount(size)) : valuesOf;
-    const decided = plan.regionsClassOrder
-      ? decideRegions(plan, elementCount(size), candidates, from)
-      : largestClass(candidates, from);
-    copyOverlap(decided, size, labels, shape, start);
-    if (!probabilities || !known) return;
-    if (plan.convention === 'nnunet-v2') toProbabilities(known, classes, plan.regions ? 'sigmoid' : 'softmax');
-    for (let k = 0; k < classes; k++) {
-      copyOverlap(from(k), size, probabilities.subarray(k * voxels, (k + 1) * voxels), shape, start);
-    }
-  };
-
-  const take = sameShape(prepared.shape, shape)
-    ? ({ start, shape: size, values }: BlendedPart) => {
-        const count = elementCount(size);
-        decideBox(start, size, (k) => values.subarray(k * count, (k + 1) * count), all);
-      }
-    : resampledSlices(prepared, plan, classes, decideBox);
-
   return {
-    take,
-    finish() {
+    set(start, size, decided, known) {
+      copyOverlap(decided, size, labels, shape, start);
+      if (probabilities && known) copyOverlap(known, size, probabilities, shape, start, classes);
+    },
+    finish(largest, connectivity) {
       const part = { ...partOf(prepared, scan), channels: 1, data: backToStoredAxes(labels, prepared, plan) };
-      const connectivity = plan.convention === 'nnunet-v1' ? 6 : 26;
-      for (const set of plan.keepLargestComponents ?? []) {
-        part.data = keepLargestComponent(part.data, part.shape, set, { connectivity }).data;
-      }
+      for (const set of largest) part.data = keepLargestComponent(part.data, part.shape, set, { connectivity }).data;
       return {
         labels: paste(part, prepared.box, scan),
         probabilities: probabilities && pasteProbabilities(probabilities, classes, prepared, scan, plan),
@@ -105,7 +122,7 @@ export function restoration(
 /**
  * Decides a box on the cropped grid.
  * @param valuesOf the values of one class
- * @param candidates outputs that can be the answer somewhere in the box; the others are not asked for
+ * @param candidates outputs that can be the answer somewhere in the box
  */
 type Decide = (
   start: Vector3,
@@ -113,6 +130,21 @@ type Decide = (
   valuesOf: (index: number) => Float32Array,
   candidates: readonly number[],
 ) => void;
+
+/** Brings parts of the network's grid to the cropped grid, box by box, depths in ascending order. */
+export function onCroppedGrid(
+  prepared: Prepared,
+  plan: Plan,
+  classes: number,
+  decide: Decide,
+): (part: BlendedPart) => void {
+  if (!sameShape(prepared.shape, prepared.croppedShape)) return resampledSlices(prepared, plan, classes, decide);
+  const all = [...Array(classes).keys()];
+  return ({ start, shape: size, values }) => {
+    const count = elementCount(size);
+    decide(start, size, (k) => values.subarray(k * count, (k + 1) * count), all);
+  };
+}
 
 /** Some slices of the network's grid, all classes: [classes, to - from, h, w]. */
 interface Slab {
@@ -219,15 +251,17 @@ function smallestAnswer(plan: Plan, classes: number): number {
 /** A logit of 0 is a probability of one half. */
 const regionThreshold = (plan: Plan) => (plan.convention === 'nnunet-v1' ? 0.5 : 0);
 
-/** The label of the last region, in output order, whose probability is above one half. */
-function decideRegions(
-  plan: Plan,
+/**
+ * The label of the last region, in output order, whose value is above the threshold.
+ * @param order the label of each region
+ */
+export function decideRegions(
+  order: readonly number[],
+  threshold: number,
   voxels: number,
   candidates: readonly number[],
   valuesOf: (index: number) => Float32Array,
 ): Labels {
-  const order = plan.regionsClassOrder ?? [];
-  const threshold = regionThreshold(plan);
   const labels = Math.max(...order) < 256 ? new Uint8Array(voxels) : new Uint16Array(voxels);
   for (const index of candidates) {
     const region = valuesOf(index);

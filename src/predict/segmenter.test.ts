@@ -1,54 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { tinyScan, tinySettings, tinyWeights } from '../../test/bundle.ts';
-import type { Plan } from '../dataset/index.ts';
+import { tinyModel, tinyScan } from '../../test/bundle.ts';
 import type { Engine, Executable } from '../engine/engine.ts';
 import { nodeEngine } from '../engine/node.ts';
 import { InputError } from '../errors.ts';
 import { indexToWorld, reorient, worldToIndex } from '../volume/index.ts';
-import type { Model } from './model.ts';
 import type { Progress } from './progress.ts';
 import { createSegmenter, segmentOnce } from './segmenter.ts';
-
-const plan: Plan = {
-  format: 'unetrpp-plan',
-  version: 1,
-  configuration: '3d_fullres',
-  transposeForward: [0, 1, 2],
-  spacing: null,
-  patch: [8, 8, 8],
-  channels: [{ name: 'MR', normalization: 'zScore', useMask: false }],
-  convention: 'nnunet-v1',
-  resampling: { image: 3, imageZ: 0, probabilities: 1, probabilitiesZ: 0, anisotropyThreshold: 3 },
-  orientation: null,
-  inference: { step: 0.5, mirrorAxes: [0, 1, 2] },
-};
-
-function tinyModel(planChanges: Partial<Plan> = {}, classes = 3): Model {
-  const own = { ...tinySettings, classes };
-  const weights = tinyWeights(own);
-  const labels = [...Array(classes).keys()].map((value) => ({
-    value,
-    name: value === 0 ? 'background' : `part ${value}`,
-  }));
-  return {
-    name: 'tiny',
-    manifest: {
-      format: 'unetrpp-model',
-      version: 1,
-      name: 'tiny',
-      description: 'for tests',
-      network: { name: 'unetrpp', settings: { ...own } },
-      labels,
-      plan: {},
-      weights: { file: 'weights.safetensors', dtype: 'float32', bytes: 1, sha256: '0'.repeat(64) },
-      provenance: { source: 'fill rule', madeBy: 'test' },
-    },
-    settings: own,
-    plan: { ...plan, ...planChanges },
-    labels: new Map(labels.map(({ value, name }) => [value, name])),
-    weights,
-  };
-}
 
 const scan = tinyScan;
 

@@ -202,6 +202,19 @@ export async function blendTiles(
   take: (part: BlendedPart) => void,
   { onTile, signal }: BlendingCallbacks = {},
 ): Promise<void> {
+  for await (const { done, total } of blendingSteps(blending, forward, take, signal)) onTile?.(done, total);
+}
+
+/**
+ * The same step by step, for who blends the answers of several networks side by side: nothing happens until the next step is
+ * asked for. Yields before the first tile, after every run of the network, and for tiles that were skipped.
+ */
+export async function* blendingSteps(
+  blending: Blending,
+  forward: (tiles: Float32Array) => Promise<Float32Array>,
+  take: (part: BlendedPart) => void,
+  signal?: AbortSignal,
+): AsyncGenerator<{ readonly done: number; readonly total: number }, void> {
   const { image, shape, patch, step, classes, batch = 1, skip } = blending;
   const { before, after } = paddingFor(shape, patch);
   const [zs, ys, xs] = axes.map((axis) =>
@@ -220,33 +233,33 @@ export async function blendTiles(
   const tiles = new Float32Array(batch * tileLength);
   let waiting: Vector3[] = [];
   let done = 0;
+  const total = starts.length;
   const flush = async () => {
-    if (waiting.length === 0) return;
     const answers = await averageOverMirrors(blending, tiles, batch * answerLength, forward, signal);
     waiting.forEach((start, index) => {
       cells.add(start, answers.subarray(index * answerLength, (index + 1) * answerLength));
     });
     done += waiting.length;
     waiting = [];
-    onTile?.(done, starts.length);
+    return { done, total };
   };
-  onTile?.(0, starts.length);
+  yield { done, total };
   const emptyAnswer = skip && constantAnswer(skip.answer, elementCount(patch));
   for (const start of starts) {
     const tile = tiles.subarray(waiting.length * tileLength, (waiting.length + 1) * tileLength);
     cutTile(image, shape, start, patch, tile);
     if (emptyAnswer && skip.isEmpty(tile)) {
       // Sums must be added in the order of tiles, or batches would change the last bits.
-      await flush();
+      if (waiting.length > 0) yield await flush();
       signal?.throwIfAborted();
       cells.add(start, emptyAnswer);
-      onTile?.(++done, starts.length);
+      yield { done: ++done, total };
       continue;
     }
     waiting.push(start);
-    if (waiting.length === batch) await flush();
+    if (waiting.length === batch) yield await flush();
   }
-  await flush();
+  if (waiting.length > 0) yield await flush();
 }
 
 function constantAnswer(values: readonly number[], voxels: number): Float32Array {
