@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 /** They start browsers, which want the whole machine: one after the other, when all else is done. */
-const inBrowsers = ['test/browser.test.ts', 'test/page.test.ts', 'test/trainingPage.test.ts'];
+const inBrowsers = ['test/browser.test.ts', 'test/page.test.ts', 'test/report.test.ts', 'test/trainingPage.test.ts'];
 
 export default defineConfig({
   test: {

@@ -6,7 +6,7 @@
 import { axis, round, showNumber } from './axis.ts';
 import { escaped } from './page.ts';
 
-export interface BoxGroup {
+interface BoxGroup {
   readonly name: string;
   /** CSS. */
   readonly color: string;

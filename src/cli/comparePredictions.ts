@@ -6,22 +6,16 @@ import { Option } from 'commander';
 import {
   type Comparison,
   comparePredictions,
+  distancesSaid,
   type Evaluation,
+  emptySaid,
   type MetricName,
   metricNames,
   metrics,
   type PairedDifference,
   showP,
 } from '../evaluate/index.ts';
-import {
-  counted,
-  distancesSaid,
-  emptySaid,
-  prepareScoring,
-  type ScoringOptions,
-  scoreSet,
-  scoringOptions,
-} from './scoring.node.ts';
+import { counted, prepareScoring, type ScoringOptions, scoreSet, scoringOptions } from './scoring.node.ts';
 import { textTable } from './table.ts';
 import { example, printJson, type Register, type Terminal } from './terminal.ts';
 

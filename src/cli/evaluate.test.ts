@@ -52,7 +52,9 @@ describe('unetrpp evaluate', () => {
     expect(out).toMatch(/label 2 +1\.0000 .* 2 +0 +0\n/);
     expect(out).toContain('Empty masks (--empty penalize): 0 missed and 0 invented count as Dice 0 and the diagonal');
     expect(out).toContain('Worst cases by Dice: b 0.8333');
-    expect(readdirSync(at('scores')).sort()).toEqual(['evaluation.json', 'scores.csv', 'summary.json']);
+    expect(readdirSync(at('scores')).sort()).toEqual(['evaluation.json', 'report.html', 'scores.csv', 'summary.json']);
+    await shell('evaluate', '-r', r, '-p', p, '-o', at('no-report'), '--no-report');
+    expect(readdirSync(at('no-report')).sort()).toEqual(['evaluation.json', 'scores.csv', 'summary.json']);
     const summary = JSON.parse(readFileSync(at('scores', 'summary.json'), 'utf8').replaceAll(': NaN', ': null'));
     expect(summary.mean['1'].Dice).toBeCloseTo(8 / 9, 12);
     expect(summary.metric_per_case[1]).toMatchObject({

@@ -25,7 +25,6 @@ import {
   evaluateCases,
   type MetricName,
   metricNames,
-  metrics,
   type SurfaceConvention,
   scoreCase,
   surfaceConventions,
@@ -110,6 +109,9 @@ export interface Scoring {
   /** For each set of predictions, the same cases in the same order. */
   readonly pairs: readonly (readonly CasePair[])[];
   readonly resample: boolean;
+  /** Where dataset.json lies, and what it is called; undefined where there is none. */
+  readonly datasetFolder: string | undefined;
+  readonly datasetName: string | undefined;
 }
 
 /**
@@ -143,7 +145,8 @@ export async function prepareScoring(
     empty,
   };
   const declared = description && new Set(declaredValues(description));
-  return { settings, declared, pairs, resample: options.resample ?? false };
+  const { resample = false } = options;
+  return { settings, declared, pairs, resample, datasetFolder, datasetName: description?.name };
 }
 
 function besideReference(reference: string): string | undefined {
@@ -374,27 +377,4 @@ export async function scoreSet(scoring: Scoring, set: number, terminal: Terminal
     line.end();
   }
   return evaluateCases(cases, scoring.settings);
-}
-
-/** Whose distances these are, in what unit: belongs above every table that has some; nothing where it has none. */
-export function distancesSaid({ metrics: names, convention, unit, tolerance }: Evaluation): string {
-  const distances = `; distances in ${unit === 'mm' ? unit : 'voxels'} as ${convention} defines them`;
-  const surfaces = `NSD within ${tolerance} ${unit} as ${convention} defines it`;
-  if (!names.some((name) => metrics[name].unit === 'distance')) return names.includes('nsd') ? `; ${surfaces}` : '';
-  return names.includes('nsd') ? `${distances}, NSD within ${tolerance} ${unit}` : distances;
-}
-
-/** What the rule for empty masks did here, in a sentence. */
-export function emptySaid({ empty, summary }: Evaluation): string {
-  const sum = (which: 'missed' | 'invented' | 'absent') => summary.labels.reduce((all, label) => all + label[which], 0);
-  const [missed, invented, absent] = [sum('missed'), sum('invented'), sum('absent')];
-  const begin = `Empty masks (--empty ${empty}): `;
-  if (missed + invented + absent === 0) return `${begin}none.`;
-  const oneSided = {
-    penalize: 'count as Dice 0 and the diagonal of the image',
-    nan: 'count as Dice 0, their distances are left out',
-    paper: 'count as Dice 0 and as distance 0, the best there is',
-  }[empty];
-  const neither = empty === 'paper' ? 'count as Dice 1' : 'are left out';
-  return `${begin}${missed} missed and ${invented} invented ${oneSided}; ${absent} that neither has ${neither}.`;
 }

@@ -42,7 +42,10 @@ describe('calibration', () => {
     // All background in reference and choice: no box.
     expect(calibrationOf(counts).labels[0].expectedError).toBe(0.5);
     countCase(counts, row([0, 1]), foreground(0.25, 1));
-    expect(calibrationOf(counts).labels[0].expectedError).toBeCloseTo((2 * 0.5 + 0.25 + 0) / 4, 12);
+    const { expectedError, averageError } = calibrationOf(counts).labels[0];
+    expect(expectedError).toBeCloseTo((2 * 0.5 + 0.25 + 0) / 4, 12);
+    // Each of the three bins once.
+    expect(averageError).toBeCloseTo((0.5 + 0.25 + 0) / 3, 12);
   });
 
   test('far from both masks nothing is counted', () => {

@@ -42,6 +42,8 @@ export interface Reliability {
   readonly voxels: number;
   /** Expected calibration error: the distance of probability and frequency, a bin counting by its voxels; null of none. */
   readonly expectedError: number | null;
+  /** Average calibration error: the same with every bin counting once, if it has voxels. */
+  readonly averageError: number | null;
   readonly bins: readonly CalibrationBin[];
 }
 
@@ -150,8 +152,8 @@ function add({ voxels, probability, hits }: Sums, value: number, hit: boolean): 
 }
 
 /**
- * What the counts say. The error is that of Naeini et al., "Obtaining well calibrated probabilities using Bayesian binning",
- * AAAI 2015: sum over bins of n_b / n |frequency_b - probability_b|.
+ * What the counts say. The expected error is that of Naeini et al., "Obtaining well calibrated probabilities using Bayesian
+ * binning", AAAI 2015: sum over bins of n_b / n |frequency_b - probability_b|.
  */
 export function calibrationOf({ labels, byLabel, chosen, cases }: CalibrationCounts): Calibration {
   return {
@@ -168,6 +170,12 @@ function reliability({ voxels, probability, hits }: Sums): Reliability {
     if (count === 0) return { voxels: 0, probability: null, frequency: null };
     return { voxels: count, probability: probability[bin] / count, frequency: hits[bin] / count };
   });
-  const error = probability.reduce((sum, total, bin) => sum + Math.abs(hits[bin] - total), 0);
-  return { voxels: all, expectedError: all === 0 ? null : error / all, bins: each };
+  if (all === 0) return { voxels: all, expectedError: null, averageError: null, bins: each };
+  const errors = Array.from(voxels, (count, bin) => (count === 0 ? 0 : Math.abs(hits[bin] - probability[bin]) / count));
+  return {
+    voxels: all,
+    expectedError: errors.reduce((sum, error, bin) => sum + error * voxels[bin], 0) / all,
+    averageError: errors.reduce((sum, error) => sum + error, 0) / voxels.filter((count) => count > 0).length,
+    bins: each,
+  };
 }

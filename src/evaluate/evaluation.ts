@@ -315,3 +315,17 @@ function summarize(
 export function caseMean({ labels }: EvaluatedCase, name: MetricName): number | null {
   return orNull(mean(defined(labels.map(({ scores }) => scores[name] ?? null))));
 }
+
+/** Cases with their means over labels, the worst by this metric first; those without a value come last. */
+export function worstFirst({ cases }: Pick<Evaluation, 'cases'>, name: MetricName) {
+  const badness = (value: number | null) => {
+    if (value === null) return Number.NEGATIVE_INFINITY;
+    return metrics[name].better === 'higher' ? -value : metrics[name].better === 'lower' ? value : Math.abs(value);
+  };
+  return cases
+    .map((each) => ({ each, value: caseMean(each, name) }))
+    .sort((a, b) => compareNumbers(badness(b.value), badness(a.value)));
+}
+
+/** Of infinities too, whose difference is none. */
+const compareNumbers = (a: number, b: number) => (a < b ? -1 : a > b ? 1 : 0);

@@ -1,5 +1,14 @@
 /** Scores of predicted label maps, and what may be concluded from them. */
 export {
+  type Calibration,
+  type CalibrationBin,
+  type CalibrationCounts,
+  calibrationCounts,
+  calibrationOf,
+  countCase,
+  type Reliability,
+} from './calibration.ts';
+export {
   type AxialDiameters,
   acdcLabels,
   axialDiameters,
@@ -28,6 +37,7 @@ export {
   type PairedDifference,
   showP,
 } from './comparison.ts';
+export { distancesSaid, emptySaid } from './conditions.ts';
 export {
   caseMean,
   type Emptiness,
@@ -47,6 +57,7 @@ export {
   type Scores,
   type SummaryOptions,
   scoreCase,
+  worstFirst,
 } from './evaluation.ts';
 export { scoresCsv, summaryJson } from './evaluationFiles.ts';
 export {
@@ -62,6 +73,17 @@ export {
   type VolumeDifference,
   volumeDifference,
 } from './overlap.ts';
+export { largestDisagreement, type OverlayOptions, overlayPicture } from './overlay.ts';
+export {
+  type CasePicture,
+  type FactGroup,
+  labelColors,
+  labelsWorstFirst,
+  type PublishedTable,
+  type Report,
+  reportMetric,
+  reportPage,
+} from './report.ts';
 export {
   type Alternative,
   type BootstrapOptions,
