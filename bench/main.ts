@@ -11,6 +11,7 @@ const benchmarks: Record<string, () => Promise<unknown>> = {
   scan: () => import('./scan.ts'),
   surfaces: () => import('./surfaces.ts'),
   hippocampus: () => import('./hippocampus.ts'),
+  report: () => import('./report.ts'),
 };
 
 const [name, ...rest] = process.argv.slice(2);

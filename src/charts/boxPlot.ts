@@ -4,7 +4,7 @@
  * within 1.5 box lengths (Tukey, "Exploratory Data Analysis", 1977, section 2C).
  */
 import { axis, round, showNumber } from './axis.ts';
-import { escaped } from './page.ts';
+import { colored, escaped } from './page.ts';
 
 interface BoxGroup {
   readonly name: string;
@@ -78,7 +78,7 @@ export function boxPlotFigure({ title, groups, include = [] }: BoxPlot): string 
       const y = middle + (((i * golden) % 1) - 0.5) * spread * boxHeight;
       return `<circle cx="${x(value)}" cy="${round(y)}" r="2.4"><title>${escaped(of)}: ${showNumber(value)}</title></circle>`;
     });
-    return `${name}<g style="--c: ${escaped(group.color)}">
+    return `${name}<g ${colored(group.color)}>
 <path class="whisker" d="M${x(box.low)} ${middle}H${from}M${to} ${middle}H${x(box.high)}"/>
 <rect class="box" x="${from}" y="${top}" width="${round(to - from)}" height="${boxHeight}" rx="2"/>
 ${points.join('')}

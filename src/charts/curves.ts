@@ -4,7 +4,7 @@
  * dark theme.
  */
 import { axis, round, showNumber } from './axis.ts';
-import { chartColors, chartStyle, curveColors, escaped } from './page.ts';
+import { chartColors, chartStyle, colored, curveColors, escaped } from './page.ts';
 
 export interface Curve {
   readonly name: string;
@@ -82,7 +82,7 @@ function drawing({ curves, include = [], across, diagonal, height: chartHeight =
 
 /** The attribute that gives a curve and what belongs to it their color. */
 function colorOf({ color }: Curve, index: number): string {
-  if (color !== undefined) return `style="--c: ${escaped(color)}"`;
+  if (color !== undefined) return colored(color);
   return `class="c${index % curveColors}${index >= curveColors ? ' dashed' : ''}"`;
 }
 

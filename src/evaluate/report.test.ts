@@ -75,6 +75,16 @@ describe('reportPage', () => {
     expect(text(paper)).toContain('as distance 0, the best there is');
   });
 
+  test('distances that a rule made are counted beside the box plot, not drawn in it', () => {
+    expect(page).toContain('>one (and 1 by rule)</text>');
+    const plot = /<figcaption>HD95[\s\S]*?<\/figure>/.exec(page)![0];
+    expect([...plot.matchAll(/<title>(\w+): /g)].map(([, name]) => name)).toEqual([
+      ...['good', 'middling'],
+      ...['good', 'bad', 'middling'],
+    ]);
+    expect(/<figcaption>Dice[\s\S]*?<\/figure>/.exec(page)![0]).toContain('<title>bad: 0</title>');
+  });
+
   test('has no section for what it was not given, and a link to each that it has', () => {
     const links = [...page.matchAll(/<a href="#(\w+)">/g)].map(([, id]) => id);
     expect(links).toEqual(['scores', 'spread', 'cases', 'made']);

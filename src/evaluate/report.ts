@@ -257,21 +257,31 @@ ${tableOf(head, [...others, ours], 'totals')}
 ${differences.length === 0 ? '' : `<p>What differs from the published protocol:</p>\n<ul class="plain">${differences.map((each) => `<li>${escaped(each)}</li>`).join('')}</ul>`}`;
 }
 
+/**
+ * Box plots of the cases. Distances of missed and invented labels are made by the rule for empty masks (the image's diagonal,
+ * say), and would squeeze all that was measured into a corner: they are counted beside the label's name instead.
+ */
 function spread(evaluation: Evaluation): string {
   const { labels } = evaluation;
   const colors = labelColors(labels);
+  let undrawn = 0;
   const plots = chosenMetrics(evaluation).main.map((name): BoxPlot => {
-    const groups = labels.map((label, index) => ({
-      name: label.name,
-      color: colors[index],
-      values: evaluation.cases.flatMap((each) => {
-        const value = each.labels[index].scores[name] ?? null;
-        return value === null ? [] : [{ name: each.name, value }];
-      }),
-    }));
+    const groups = labels.map((label, index) => {
+      const all = evaluation.cases.flatMap((each) => {
+        const { scores: of, empty } = each.labels[index];
+        const value = of[name] ?? null;
+        return value === null ? [] : [{ name: each.name, value, ruled: empty !== null }];
+      });
+      const values = metrics[name].unit === 'distance' ? all.filter(({ ruled }) => !ruled) : all;
+      const rest = all.length - values.length;
+      undrawn += rest;
+      return { name: rest > 0 ? `${label.name} (and ${rest} by rule)` : label.name, color: colors[index], values };
+    });
     return { title: heading(name, evaluation), groups, include: metrics[name].better === 'lower' ? [0] : [] };
   });
-  return `<p>A point is a case. The box holds the middle half of them, its line is the median; whiskers reach the last case within 1.5 box lengths.</p>
+  const ruled =
+    undrawn === 0 ? '' : ' Distances that the rule for empty masks gives are counted beside the name, not drawn.';
+  return `<p>A point is a case. The box holds the middle half of them, its line is the median; whiskers reach the last case within 1.5 box lengths.${ruled}</p>
 <div class="charts">
 ${plots.map(boxPlotFigure).join('\n')}
 </div>`;
@@ -325,7 +335,7 @@ function card(evaluation: Evaluation, { each, value, rank }: Ranked, picture: Ca
   const rows = listed.map((index) => [
     `${swatch(colors[index])}${escaped(labels[index].name)}`,
     scoreOf(each.labels[index], metric),
-    ...(second ? [scoreOf(each.labels[index], second)] : []),
+    ...(second ? [shown(each.labels[index].scores[second], second)] : []),
     each.labels[index].referenceMl.toFixed(2),
     each.labels[index].predictedMl.toFixed(2),
   ]);

@@ -10,13 +10,14 @@ h3 { font-size: 0.95rem; margin: 24px 0 8px; break-after: avoid; overflow-wrap: 
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(120px, 1fr)); gap: 16px 24px; margin: 28px 0 20px; }
 .figures dd { font-size: 1.7rem; line-height: 1.2; font-weight: 600; letter-spacing: -0.01em; white-space: nowrap; }
 .figures small { font-size: 0.95rem; font-weight: 400; color: var(--faint); }
-.notice { border-left: 3px solid var(--c1); padding-left: 10px; margin: 0 0 8px; }
+.notice { border-left: 3px solid var(--c1); padding-left: 10px; margin: 0 0 14px; }
 nav { display: flex; flex-wrap: wrap; gap: 4px 20px; font-size: 0.9rem; }
 a { color: var(--c0); text-underline-offset: 3px; text-decoration-thickness: 1px; }
 section { margin-top: 44px; }
 section > p { margin-bottom: 12px; }
 p { text-wrap: pretty; }
 .note { color: var(--faint); font-size: 0.85rem; margin-top: 8px; max-width: 80ch; }
+.table + p { margin-top: 12px; }
 .plain { margin: 0; padding-left: 1.2em; max-width: 75ch; }
 .plain li { margin-bottom: 4px; }
 .charts { max-width: none; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 28px 40px; }
@@ -40,7 +41,7 @@ article h3 span, .ranks tbody th span { color: var(--faint); font-weight: 400; f
 .ranks tbody th span { display: inline-block; min-width: 2em; }
 article img { display: block; width: 100%; height: auto; border-radius: 6px; background: #101216; }
 article table { font-size: 0.8rem; margin-top: 4px; }
-article thead th { font-size: 0.75rem; padding-bottom: 0; border-bottom: 0; }
+article thead th { font-size: 0.75rem; padding-bottom: 0; border-bottom: 0; white-space: normal; }
 article tbody tr:last-child > * { border-bottom: 0; }
 article td small { display: inline; margin-left: 0.3em; }
 details { margin-top: 12px; }
@@ -63,11 +64,12 @@ footer { margin-top: 48px; color: var(--faint); font-size: 0.85rem; }
   .scores, .scores tbody { display: block; }
   .scores thead, .scores td:empty { display: none; }
   .scores tr { display: grid; grid-template-columns: repeat(3, 1fr); gap: 6px 12px; padding: 12px 0; border-bottom: 1px solid var(--rule); }
+  .scores tbody th:first-child { position: static; }
   .scores tbody th { grid-column: 1 / -1; font-weight: 600; }
   .scores tbody tr > * { min-width: 0; text-align: left; padding: 0; border: 0; white-space: normal; }
   .scores td::before { content: attr(data-head); display: block; color: var(--faint); font-size: 0.75rem; font-weight: 400; }
   .scores.totals tbody tr:last-child > * { border: 0; }
-  article thead th { white-space: normal; }
+  .table th:first-child { position: sticky; left: 0; background: var(--page); }
   article th, article td { padding: 4px 5px; }
   .facts dl > div { grid-template-columns: 7em 1fr; }
 }
@@ -81,7 +83,8 @@ footer { margin-top: 48px; color: var(--faint); font-size: 0.85rem; }
   tr { break-inside: avoid; }
   .figures { grid-template-columns: repeat(6, auto); }
   .figures dd { font-size: 1.3rem; }
-  .charts { gap: 16px 24px; }
+  .charts { grid-template-columns: 1fr 1fr; gap: 16px 24px; }
+  li { break-inside: avoid; }
   .cards { grid-template-columns: 1fr 1fr; gap: 18px 20px; }
   article table, article thead th { font-size: 7pt; }
   article th, article td { padding: 2px 4px; }
@@ -89,7 +92,9 @@ footer { margin-top: 48px; color: var(--faint); font-size: 0.85rem; }
   .facts { columns: 2; }
   section > p, .legend { break-after: avoid; break-inside: avoid; }
   .facts dl { font-size: 8pt; }
+  .hashes { table-layout: fixed; }
   .hashes, .hashes code { font-size: 5.3pt; }
-  .hashes th, .hashes td { padding: 1px 4px; }
+  .hashes th, .hashes td { padding: 1px 4px; white-space: normal; overflow-wrap: anywhere; }
+  .hashes th:first-child { width: 16%; }
 }
 `;
