@@ -82,7 +82,8 @@ function fullest({ shape, spacing }: Volume, chosen: (voxel: number) => boolean)
 
 /** The box around all labels of both with a margin; all of the volume where there are none. */
 function viewOf({ data, shape, spacing }: Volume, prediction: Volume): Box {
-  const labelled = Uint8Array.from(data, (value, voxel) => +(value > 0 || prediction.data[voxel] > 0));
+  const labelled = new Uint8Array(data.length);
+  for (let voxel = 0; voxel < data.length; voxel++) labelled[voxel] = +(data[voxel] > 0 || prediction.data[voxel] > 0);
   const box = boundingBox(labelled, shape);
   if (!box) return { start: [0, 0, 0], end: shape };
   const sides = shape.map((length, axis) => {
