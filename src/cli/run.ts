@@ -15,6 +15,7 @@ import { registerDemo } from './demo.ts';
 import { registerDemoTrain } from './demoTrain.ts';
 import { registerEvaluate } from './evaluate.ts';
 import { registerExport } from './export.ts';
+import { registerFindBestConfiguration } from './findBestConfiguration.ts';
 import { registerImport } from './import.ts';
 import { registerInfo } from './info.ts';
 import { registerMeasure } from './measure.ts';
@@ -35,6 +36,7 @@ const allCommands: readonly Register[] = [
   registerPlan,
   registerPreprocess,
   registerTrain,
+  registerFindBestConfiguration,
   registerEvaluate,
   registerComparePredictions,
   registerMeasure,

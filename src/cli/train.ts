@@ -24,7 +24,7 @@ import { showTrained, trainShown } from './trainingView.ts';
 
 interface Options {
   readonly dataset: string;
-  readonly fold: number | 'all';
+  readonly fold: number | 'all' | 'all-folds';
   readonly output: string;
   readonly config?: string;
   readonly epochs?: number;
@@ -74,7 +74,11 @@ export const registerTrain: Register = (program, terminal) => {
       'Train a UNETR++ on a data set in nnU-Net layout. The same command goes on with a run that was stopped.',
     )
     .requiredOption('-d, --dataset <folder>', 'data set: dataset.json, imagesTr, labelsTr')
-    .requiredOption('-f, --fold <number>', 'fold of its splits, from 0; or all: every case', parseFold)
+    .requiredOption(
+      '-f, --fold <number>',
+      'fold of its splits, from 0; all: every case; all-folds: each of them, their scores, and the ensemble',
+      (text) => (text === 'all-folds' ? text : parseFold(text)),
+    )
     .requiredOption('-o, --output <folder>', 'folder of the run: settings, log, checkpoints, the bundle')
     .option(
       '--config <file>',
@@ -89,7 +93,11 @@ export const registerTrain: Register = (program, terminal) => {
     .option('--device <name>', 'cpu, cuda or webgpu (default: cuda where it is installed, else cpu)', parseDevice)
     .option('--threads <count>', 'threads of the network (default: all cores)', parseCount)
     .option('--workers <count>', 'threads that prepare batches (default: all cores but one, at most 4)', parseNatural)
-    .option('--time-limit <duration>', 'such as 60m: as many epochs as fit, in place of --epochs', parseSeconds)
+    .option(
+      '--time-limit <duration>',
+      'such as 60m: as many epochs as fit (of each fold), in place of --epochs',
+      parseSeconds,
+    )
     .option('--from <bundle>', 'begin with the weights of this model bundle')
     .option(
       '--max-memory <size>',
@@ -103,6 +111,7 @@ export const registerTrain: Register = (program, terminal) => {
     command,
     'unetrpp train -d Dataset004_Hippocampus -f 0 -o run --time-limit 60m',
     'unetrpp train -d Dataset004_Hippocampus -f 0 -o run --epochs 200 --config recipe.json',
+    'unetrpp train -d Dataset004_Hippocampus -f all-folds -o folds --time-limit 20m',
     'unetrpp train -d MY_SCANS -f all -o run --from models/hippocampus --lr 0.001',
   );
 };
@@ -112,7 +121,6 @@ async function trainCommand(options: Options, terminal: Terminal): Promise<void>
   const parts = [...(config === undefined ? [] : [await readPart(config)]), partOf(options)];
   const request = {
     dataset,
-    fold,
     run,
     parts,
     partsName: config ?? 'The options',
@@ -124,16 +132,24 @@ async function trainCommand(options: Options, terminal: Terminal): Promise<void>
     workers,
     maxMemory,
   };
+  if (fold === 'all-folds') {
+    if (options.previewAugmentation !== undefined) {
+      throw new InputError('--preview-augmentation is of a single fold; name it with --fold.');
+    }
+    const { crossValidate } = await import('./crossValidation.ts');
+    await crossValidate(request, options.json ?? false, terminal);
+    return;
+  }
   if (options.previewAugmentation !== undefined) {
     const picture = options.previewAugmentation;
     const { previewAugmentation } = await import('../train/run.node.ts');
     const onNotice = (text: string) => terminal.err(`note: ${text}\n`);
-    await writeWhole(picture, encodePng(await previewAugmentation(request, { onNotice })));
+    await writeWhole(picture, encodePng(await previewAugmentation({ ...request, fold }, { onNotice })));
     if (options.json) printJson(terminal, { picture });
     else terminal.out(`${picture}: a patch as it is, then augmented\n`);
     return;
   }
-  const { trained, notices } = await trainShown(request, terminal);
+  const { trained, notices } = await trainShown({ ...request, fold }, terminal);
   if (options.json) printJson(terminal, { run, ...trained, notices });
   else showTrained(trained, terminal);
 }

@@ -3,10 +3,10 @@
  * scores at its end, and after an interrupt how it goes on.
  */
 import { showDuration } from '../predict/index.ts';
-import type { RunRequest, RunStart, Trained } from '../train/run.node.ts';
+import type { RunListeners, RunRequest, RunStart, Trained } from '../train/run.node.ts';
 import type { RunProgress, RunRecord } from '../train/run.ts';
 import { showBytes } from './machine.node.ts';
-import { statusLine } from './progress.ts';
+import { type StatusLine, statusLine } from './progress.ts';
 import type { Terminal } from './terminal.ts';
 
 export const showDice = (value: number) => (Number.isNaN(value) || value === null ? '-' : value.toFixed(3));
@@ -58,24 +58,24 @@ function showStart({ settings, trainingCases, validationCases, step, memoryBytes
   );
 }
 
-/**
- * Trains to the end, or until the terminal's signal.
- * @returns what came of it, and what was said on the way
- * @throws as `trainInFolder`
- */
-export async function trainShown(
-  request: RunRequest,
-  terminal: Terminal,
-): Promise<{ trained: Trained; notices: string[] }> {
-  // Loaded when they are needed: the runtime's library is large, and help should come at once.
-  const { trainInFolder } = await import('../train/run.node.ts');
-  const { nodeEngine } = await import('../engine/node.ts');
+/** What is seen of one training, or of several one after the other. */
+export interface TrainingView {
+  readonly listeners: Required<Omit<RunListeners, 'signal'>>;
+  readonly line: StatusLine;
+  readonly notices: string[];
+  /** Takes the changing line away; after an interrupt says how to go on. To be called however the work ended. */
+  end(): void;
+}
+
+export function trainingView(terminal: Terminal): TrainingView {
   const line = statusLine(terminal);
   const notices: string[] = [];
   let epochs: number | null = null;
   let last: RunProgress | undefined;
-  try {
-    const trained = await trainInFolder(nodeEngine, request, {
+  return {
+    line,
+    notices,
+    listeners: {
       onNotice: (text) => {
         notices.push(text);
         line.print(`note: ${text}\n`);
@@ -91,17 +91,34 @@ export async function trainShown(
         line.show(showProgress(progress), progress.steps === null ? 0 : progress.step / progress.steps);
       },
       onRecord: (record) => line.print(showEpoch(record, epochs)),
-      signal: terminal.signal,
-    });
-    return { trained, notices };
-  } catch (error) {
-    line.end();
-    if (terminal.signal.aborted && last) {
-      terminal.err(`Stopped after step ${last.step}, with a checkpoint; the same command goes on from there.\n`);
-    }
-    throw error;
+    },
+    end() {
+      line.end();
+      if (terminal.signal.aborted && last) {
+        terminal.err(`Stopped after step ${last.step}, with a checkpoint; the same command goes on from there.\n`);
+      }
+    },
+  };
+}
+
+/**
+ * Trains to the end, or until the terminal's signal.
+ * @returns what came of it, and what was said on the way
+ * @throws as `trainInFolder`
+ */
+export async function trainShown(
+  request: RunRequest,
+  terminal: Terminal,
+): Promise<{ trained: Trained; notices: string[] }> {
+  // Loaded when they are needed: the runtime's library is large, and help should come at once.
+  const { trainInFolder } = await import('../train/run.node.ts');
+  const { nodeEngine } = await import('../engine/node.ts');
+  const view = trainingView(terminal);
+  try {
+    const trained = await trainInFolder(nodeEngine, request, { ...view.listeners, signal: terminal.signal });
+    return { trained, notices: view.notices };
   } finally {
-    line.end();
+    view.end();
   }
 }
 

@@ -195,6 +195,19 @@ async function openRequest(request: RunRequest, listeners: RunListeners, engine?
 }
 
 /**
+ * The settings that a run would have, before anything is trained. Without an engine nothing is timed: the network's size is
+ * as planned, whatever the time limit.
+ * @throws InputError as `trainInFolder`
+ */
+export async function settingsFor(
+  engine: Engine | undefined,
+  request: RunRequest,
+  listeners: RunListeners = {},
+): Promise<TrainSettings> {
+  return (await openRequest(request, listeners, engine)).settings;
+}
+
+/**
  * A sheet of what augmentation makes of the first training case; nothing is trained and no folder made.
  * @throws InputError as `trainInFolder`, and where the settings have no augmentation
  */

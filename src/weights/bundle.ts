@@ -63,6 +63,17 @@ const manifestSchema = z.strictObject({
         mean: z.number().nullable(),
       })
       .optional(),
+    /**
+     * Why the plan keeps largest components only, or none: mean Dice of validation cases by label, without and with them. Of a
+     * cross-validation, each case predicted by the fold that had not seen it.
+     */
+    postprocessing: z
+      .strictObject({
+        cases: z.int().positive(),
+        before: z.record(z.string(), z.number().nullable()),
+        after: z.record(z.string(), z.number().nullable()),
+      })
+      .optional(),
   }),
 });
 
@@ -96,7 +107,8 @@ export async function readBundle(manifest: Uint8Array, weights: Uint8Array, name
   return { manifest: parsed, weights: new Map([...tensors].map(([key, value]) => [key, toFloat32(value)])) };
 }
 
-function parseManifest(bytes: Uint8Array, name: string): Manifest {
+/** @throws InputError when the bytes are no manifest */
+export function parseManifest(bytes: Uint8Array, name: string): Manifest {
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
@@ -124,6 +136,10 @@ function nestsDeeper(value: unknown, levels: number): boolean {
   return levels === 0 || Object.values(value).some((each) => nestsDeeper(each, levels - 1));
 }
 
+/** The text of `model.json`. @throws ZodError for a manifest that is none */
+export const manifestText = (manifest: Manifest): string =>
+  `${JSON.stringify(manifestSchema.parse(manifest), null, 2)}\n`;
+
 /** False where a value is beyond the largest 16-bit float; such a tensor (a variance, say) stays in 32 bits. */
 function fitsFloat16({ data }: Tensor<'float32'>): boolean {
   return data.every((value) => Math.abs(value) <= 65504);
@@ -149,6 +165,5 @@ export async function packBundle(
     ...manifest,
     weights: { file: weightsFile, dtype, bytes: bytes.byteLength, sha256: await sha256(bytes) },
   };
-  const text = `${JSON.stringify(manifestSchema.parse(complete), null, 2)}\n`;
-  return { manifest: new TextEncoder().encode(text), weights: bytes };
+  return { manifest: new TextEncoder().encode(manifestText(complete)), weights: bytes };
 }

@@ -1,6 +1,16 @@
 /** Weights: safetensors, PyTorch checkpoints, model bundles, fresh weights. */
 
-export { type Bundle, type Manifest, manifestFile, packBundle, readBundle, sha256, weightsFile } from './bundle.ts';
+export {
+  type Bundle,
+  type Manifest,
+  manifestFile,
+  manifestText,
+  packBundle,
+  parseManifest,
+  readBundle,
+  sha256,
+  weightsFile,
+} from './bundle.ts';
 export { CheckpointError } from './checkpointError.ts';
 export { initialize } from './initialization.ts';
 export { readPickle } from './pickle.ts';
