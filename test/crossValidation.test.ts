@@ -198,6 +198,35 @@ describe('all folds', () => {
     expect(weightsOf('stopped', 0)).not.toEqual(weightsOf('folds', 0));
   });
 
+  it('put a decision into their bundles again where these have another one', async () => {
+    const file = join(scratch, 'stopped/summary/cross-validation.json');
+    const record = JSON.parse(readFileSync(file, 'utf8'));
+    const own = record.components.keep;
+    const decided = async (keep: number[][]) => {
+      writeFileSync(file, JSON.stringify({ ...record, components: { ...record.components, keep } }));
+      const { code, out, err } = await crossValidate('stopped', '--epochs', '2', '--json');
+      expect(code, err).toBe(0);
+      const { plan } = await openModel(join(scratch, 'stopped/fold_1/bundle'));
+      return { skipped: (JSON.parse(out) as Result).skipped.length, keep: plan.keepLargestComponents ?? [] };
+    };
+    // Nothing is trained or predicted again because of it.
+    expect(await decided([[1, 2], [2]])).toEqual({ skipped: 8, keep: [[1, 2], [2]] });
+    expect(await decided(own)).toEqual({ skipped: 8, keep: own });
+  });
+
+  it('follow one plan, and go on with it', async () => {
+    const plan = join(scratch, 'folds/plan.json');
+    const given = [...words('planned')];
+    given[given.indexOf(recipe)] = plan;
+    const first = await shell(...given);
+    expect(first.code, first.err).toBe(0);
+    // That of the recipe, and so are the weights.
+    expect(weightsOf('planned', 1)).toEqual(weightsOf('folds', 1));
+    const more = await shell(...given, '--epochs', '2');
+    expect(more.code, more.err).toBe(0);
+    expect(weightsOf('planned', 1)).toEqual(weightsOf('stopped', 1));
+  });
+
   it('do not go on with another data set, nor in the folder of a single fold', async () => {
     const changed = join(scratch, 'Dataset003_Changed');
     cpSync(dataset, changed, { recursive: true });

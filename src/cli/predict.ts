@@ -1,5 +1,6 @@
 /**
- * `unetrpp predict`: one scan or a folder of scans to label maps, through the same segmenter that the library offers.
+ * `unetrpp predict`: one scan or a folder of scans to label maps, through the same segmenter that the library offers. Each
+ * scan is a unit of work (train/units.ts): what is there already is not done again.
  */
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -17,6 +18,7 @@ import {
   scanMemory,
 } from '../predict/index.ts';
 import { openModels } from '../predict/model.node.ts';
+import { runUnits, type Unit } from '../train/units.ts';
 import { encodeLabels, encodeVolume, type WrittenEnding, writtenEnding } from '../volume/files.node.ts';
 import { imageEnding, labelVolumes } from '../volume/index.ts';
 import { prepareOutputFolder, writeTogether } from '../wholeFiles.node.ts';
@@ -197,7 +199,6 @@ async function predict(options: Options, terminal: Terminal): Promise<void> {
   const abandonFolder = await prepareOutputFolder(
     imageEnding(options.output) ? dirname(options.output) : options.output,
   );
-  const isDone = (mask: string) => !options.overwrite && existsSync(mask) && statSync(mask).size > 0;
 
   const results: Done[] = [];
   const failures: { name: string; message: string }[] = [];
@@ -229,23 +230,32 @@ async function predict(options: Options, terminal: Terminal): Promise<void> {
     return createSegmenter(nodeEngine, loaded, settings);
   };
   let segmenter: Segmenter | undefined;
+  const units = jobs.map(
+    ({ files, mask }): Unit => ({
+      name: files.name,
+      inputs: files.paths,
+      outputs: [mask],
+      isDone: async () => !options.overwrite && existsSync(mask) && statSync(mask).size > 0,
+      async run() {
+        const start = performance.now();
+        const scan = await attempt(files.name, readScan(files, options.series));
+        if (!scan) return;
+        const reading = (performance.now() - start) / 1000;
+        segmenter ??= await open(model!);
+        const result = await attempt(files.name, segmentScan(files.name, scan, segmenter, options, terminal));
+        if (!result) return;
+        // What cannot be written here, could not be for the next scan either.
+        report(await writeCase(files, mask, scan, result, reading));
+      },
+    }),
+  );
   try {
-    for (const { files, mask } of jobs) {
-      terminal.signal.throwIfAborted();
-      if (isDone(mask)) {
-        report({ name: files.name, mask, skipped: true, labels: [], notices: [], seconds: 0 });
-        continue;
-      }
-      const start = performance.now();
-      const scan = await attempt(files.name, readScan(files, options.series));
-      if (!scan) continue;
-      const reading = (performance.now() - start) / 1000;
-      segmenter ??= await open(model!);
-      const result = await attempt(files.name, segmentScan(files.name, scan, segmenter, options, terminal));
-      if (!result) continue;
-      // What cannot be written here, could not be for the next scan either.
-      report(await writeCase(files, mask, scan, result, reading));
-    }
+    await runUnits(units, {
+      onDone({ name, outputs: [mask] }, { skipped }) {
+        if (skipped) report({ name, mask, skipped, labels: [], notices: [], seconds: 0 });
+      },
+      signal: terminal.signal,
+    });
   } finally {
     await segmenter?.dispose();
     if (results.length === 0) await abandonFolder();

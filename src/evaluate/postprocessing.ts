@@ -56,7 +56,7 @@ export function componentScores(
 
 const orNull = (value: number) => (Number.isNaN(value) ? null : value);
 
-export interface ComponentStep {
+interface ComponentStep {
   /** Taken as one object. */
   readonly labels: readonly number[];
   /** Mean Dice of these labels; a single label's where it is one. null: one of them is in no case. */

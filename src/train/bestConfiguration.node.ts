@@ -42,7 +42,7 @@ export interface BestRequest extends Pick<RunRequest, 'device' | 'threads'> {
   readonly ensembles?: boolean;
 }
 
-export interface Candidate {
+interface Candidate {
   readonly name: string;
   /** One, or the two of an ensemble. */
   readonly runs: readonly string[];
@@ -52,7 +52,7 @@ export interface Candidate {
 }
 
 /** `best-configuration.json`. */
-export interface BestConfiguration {
+interface BestConfiguration {
   readonly format: 'unetrpp-best-configuration';
   readonly version: 1;
   readonly dataset: CrossValidationRecord['dataset'];

@@ -34,7 +34,8 @@ import {
   readManifest,
   scoreOutOfFold,
 } from './outOfFold.node.ts';
-import { planFile } from './planFile.ts';
+import { readPlanFile } from './plan.node.ts';
+import { isPlanFile, planFile } from './planFile.ts';
 import { type RunListeners, type RunRequest, settingsFor, type Trained, trainInFolder } from './run.node.ts';
 import { recordedUnit } from './units.node.ts';
 import type { Unit } from './units.ts';
@@ -150,6 +151,12 @@ export async function crossValidation(
   const identity = { dataset: sha256, parts, patch };
   const unitRecord = (...path: string[]) => join(run, 'units', ...path);
   const plan = join(run, 'plan.json');
+  // A plan that was given has gone into this one.
+  const others = parts.filter((part) => !isPlanFile(part));
+
+  /** How to follow it: of a run that begins with a bundle, a plan is a part of the settings. */
+  const following = async (file: string): Promise<Pick<RunRequest, 'parts' | 'planFile'>> =>
+    from === undefined ? { parts: others, planFile: file } : { parts: [await readPlanFile(file), ...others] };
 
   const planning = recordedUnit({
     name: 'plan',
@@ -161,7 +168,7 @@ export async function crossValidation(
     async run(signal) {
       // Folds that were begun have the network of the plan that is there; it is changed only as is asked for.
       const known = existsSync(plan);
-      const own = { ...request, fold: 'all' as const, ...(known && { planFile: plan }) };
+      const own = { ...request, fold: 'all' as const, ...(known && (await following(plan))) };
       const settings = await settingsFor(known ? undefined : engine, own, { ...listeners, signal });
       await writeWhole(plan, planFile(settings, [], undefined));
     },
@@ -178,7 +185,7 @@ export async function crossValidation(
       outputs: [join(folder, 'bundle', weightsFile), join(folder, 'bundle', manifestFile)],
       record: unitRecord(`fold_${fold}.json`),
       async run(signal) {
-        const own = { ...request, fold, run: folder, planFile: plan };
+        const own = { ...request, fold, run: folder, ...(await following(plan)) };
         const trained = await trainInFolder(engine, own, { ...listeners, signal });
         listeners.onTrained?.(fold, trained);
       },

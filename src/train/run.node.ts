@@ -248,7 +248,9 @@ async function settingsOf(
     }
     const patch = request.patch && { network: { patch: request.patch }, plan: { patch: request.patch } };
     const own = { dataset: { ...identity, name: begun.dataset.name }, fold, ...(from && { from }) };
-    const settings = goneOn(begun, completeSettings(begun, [...parts, patch, own], partsName));
+    // A plan is what a run begins with; it must be of this data set, and says nothing more.
+    const others = parts.filter((part) => planPart(part, identity, partsName) === part);
+    const settings = goneOn(begun, completeSettings(begun, [...others, patch, own], partsName));
     checkSameRun(run, begun, settings);
     return settings;
   }

@@ -26,7 +26,7 @@ export interface UnitListeners {
   readonly signal?: AbortSignal;
 }
 
-export interface UnitProgress {
+interface UnitProgress {
   /** Position in the list, from 1. */
   readonly number: number;
   readonly total: number;
