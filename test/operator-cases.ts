@@ -80,7 +80,7 @@ function weightGradientCase(
 ): OperatorCase {
   const results = space.map((length, axis) => length + padsBegin[axis] + padsEnd[axis] - kernel[axis] + 1);
   return {
-    operator: 'convolutionWeightGradient',
+    operator: 'convolutionTapGradients',
     what,
     inputs: [
       [n, c, ...space],
@@ -88,7 +88,7 @@ function weightGradientCase(
     ],
     // Sums of hundreds of products: so small that results are about 1, which the engines' tolerance is for.
     range: [-0.5, 0.5],
-    apply: (values) => applyNamed('convolutionWeightGradient', values, { kernel, padsBegin, padsEnd, groups }),
+    apply: (values) => applyNamed('convolutionTapGradients', values, { kernel, padsBegin, padsEnd, groups }),
   };
 }
 

@@ -103,18 +103,18 @@ describe('a probe', () => {
     expect(shape.slice(2)).toEqual([6, 4]);
   });
 
-  it('of a convolution’s weight gradient keeps kernel, pads and groups, and grows channels and rows', () => {
+  it('of a convolution’s tap gradients keeps kernel, pads and groups, and grows channels and rows', () => {
     const loss = buildProgram('loss', () => {
       const w = parameter('w', [128, 32, 3, 3, 3], zeros);
       const y = convolution(input('x', [2, 64, 16, 32, 64]), w, undefined, { pads: [1, 1, 1], groups: 2 });
       return { loss: sum(y, [0, 1, 2, 3, 4]) };
     });
     const back = differentiate(loss, 'loss');
-    const probe = probesOf(back).find(({ operator }) => operator === 'convolutionWeightGradient')!;
+    const probe = probesOf(back).find(({ operator }) => operator === 'convolutionTapGradients')!;
     const [{ attributes, shape }] = probe.program.operations;
     expect(attributes).toMatchObject({ kernel: [3, 3, 3], padsBegin: [1, 1, 1], padsEnd: [1, 1, 1], groups: 2 });
-    expect(shown(probe)).toBe('convolutionWeightGradient: 2x24x4x4x12, 2x24x4x4x12');
-    expect(shape).toEqual([24, 12, 3, 3, 3]);
+    expect(shown(probe)).toBe('convolutionTapGradients: 2x24x4x4x12, 2x24x4x4x12');
+    expect(shape).toEqual([2, 27, 12, 12]);
   });
 
   it('of a slice keeps step and direction, and something before and behind', () => {

@@ -218,7 +218,7 @@ const rules: Readonly<Record<string, Rule>> = {
   pad: padded,
   convolution: convolved,
   transposedConvolution: transposeConvolved,
-  convolutionWeightGradient: convolvedBack,
+  convolutionTapGradients: convolvedBack,
 };
 
 /** Their operands are drawn positive: roots, logarithms, and a variance. */

@@ -15,7 +15,6 @@ import {
   divide,
   filled,
   input,
-  matmul,
   maximum,
   multiply,
   type Parameter,
@@ -25,6 +24,7 @@ import {
   reshape,
   sqrt,
   subtract,
+  sum,
   type Value,
 } from '../program/index.ts';
 import { elementCount } from '../tensor.ts';
@@ -81,13 +81,12 @@ export function lossProgram(network: Program, { of, lowestHead }: LossSettings):
   });
 }
 
-/** A dot product in short runs: one float32 chain over millions of squares would lose digits. */
+/** In short runs: one float32 chain over millions of squares would lose digits. */
 function sumOfSquares(x: Value): Value {
   const count = elementCount(x.shape);
   const run = runLength(count);
-  const products = matmul(reshape(x, [count / run, 1, run]), reshape(x, [count / run, run, 1]));
-  const ones = filled(1, [1, count / run]);
-  return reshape(matmul(ones, reshape(products, [count / run, 1])), [1]);
+  const rows = reshape(x, [count / run, run]);
+  return reshape(sum(sum(multiply(rows, rows), [1]), [0]), [1]);
 }
 
 /** A divisor of `count` that is at most 4096. */

@@ -38,6 +38,9 @@ export const forwardLimit = 1e-4;
 /** Losses: relative. */
 export const lossLimit = 1e-5;
 
+/** The definitions in float64, against references in float64. */
+export const exactLimit = 1e-9;
+
 /** Gradients: of an element's own size, and of the largest element of all gradients of the set. */
 export const gradientLimit = { relative: 1e-3, absoluteShare: 1e-5 };
 

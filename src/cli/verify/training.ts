@@ -1,24 +1,25 @@
 /**
  * Replays a training of the four small networks: the first forward and backward, element by element, in one program; then
- * three steps of the optimizer through the trainer itself.
+ * three steps of the optimizer, on end in float64, and each by itself through the trainer.
  *
  * Dropout is off in the references. Weights and inputs are made from names as in unetrpp.ts.
  */
-import type { CompileOptions, Engine } from '../../engine/engine.ts';
+import { type CompileOptions, type Engine, updateOf } from '../../engine/engine.ts';
 import { unetrpp } from '../../nets/index.ts';
-import { differentiate, type Program, replaceOutputs, type Value } from '../../program/index.ts';
+import { differentiate, evaluate, lower, type Program, replaceOutputs, type Value } from '../../program/index.ts';
 import { elementCount, type Shape, type Tensor } from '../../tensor.ts';
 import { supervisedTarget } from '../../train/deepSupervision.ts';
 import { crossEntropyLoss, softDiceLoss } from '../../train/losses.ts';
 import type { LossSettings } from '../../train/lossSettings.ts';
 import { nesterovSgd } from '../../train/optimizers.ts';
-import { createTrainer, type Trainer } from '../../train/trainer.ts';
+import { createTrainer, stepProgram, type TrainerSettings } from '../../train/trainer.ts';
 import { lossProgram, runningStatistics } from '../../train/trainingProgram.ts';
 import {
   compare,
   type Deviation,
   deviations,
   type ExpectedTensor,
+  exactLimit,
   forwardLimit,
   gradientDeviation,
   gradientLimit,
@@ -26,7 +27,7 @@ import {
   lossLimit,
   numbersOf,
 } from './deviation.ts';
-import { fillInteger } from './fill.ts';
+import { fillExactly, fillInteger } from './fill.ts';
 import { imageOf, runOnce, type SmallSet, smallSettings, tapOf, weightsOf } from './unetrpp.ts';
 
 interface LossParts {
@@ -171,71 +172,147 @@ function storedPart({ data, shape }: Tensor<'float32'>, part: Shape): Float32Arr
   return out;
 }
 
+/** Every array that a step changes, by name. */
+type State = ReadonlyMap<string, Float64Array>;
+
+interface ExactStep {
+  readonly before: State;
+  readonly after: State;
+  readonly loss: number;
+  readonly gradientNorm: number;
+}
+
+/** The steps in float64, by the operators' definitions; and one step more, whose loss is that of the last state. */
+function exactSteps(set: TrainingSet, lowerings: CompileOptions['lowerings']): ExactStep[] {
+  const program = lower(stepProgram(smallSettings(set), trainerSettings(set)), 'cpu', lowerings);
+  const { input: image, label } = set;
+  const feeds = new Map<string, Tensor>([
+    ['image', float64(image.shape, fillExactly(image.name, elementCount(image.shape), image.lo, image.hi))],
+    ['target', float64(label.shape, fillInteger(label.name, elementCount(label.shape), label.classes))],
+    ['learningRate', float64([1], [set.optimizer.lr])],
+  ]);
+  const ranges = new Map(set.parameters.map(({ name, lo, hi }) => [name, [lo, hi]]));
+  let state: State = new Map(
+    program.parameters.map(({ name, shape }) => {
+      // The optimizer's own begin at 0.
+      const [lo, hi] = ranges.get(name) ?? [0, 0];
+      return [name, fillExactly(name, elementCount(shape), lo, hi)];
+    }),
+  );
+  const shapes = new Map(program.parameters.map(({ name, shape }) => [name, shape]));
+  return Array.from({ length: set.steps.length + 1 }, () => {
+    const before = state;
+    const given = [...before].map(([name, data]): [string, Tensor] => [name, float64(shapes.get(name)!, data)]);
+    const results = evaluate(program, new Map([...given, ...feeds]));
+    const found = (name: string) => results.get(name)!.data;
+    state = new Map([...before.keys()].map((name) => [name, found(updateOf(name)) as Float64Array]));
+    return { before, after: state, loss: found('loss')[0], gradientNorm: found('gradientNorm')[0] };
+  });
+}
+
+const float64 = (shape: Shape, data: ArrayLike<number>): Tensor => ({
+  dtype: 'float64',
+  shape,
+  data: Float64Array.from(data),
+});
+
+/**
+ * The whole way in float64, against the references; and each step in the engine's float32 from where the way in float64
+ * stood before it. Three steps of float32 on end would show how much this network magnifies rounding: see ARCHITECTURE.md.
+ */
 async function threeSteps(set: TrainingSet, engine: Engine, options: CompileOptions): Promise<Deviation[]> {
   const label = labelOf(set);
-  const settings = {
-    batch: set.input.shape[0],
-    loss: lossOfSet(set),
-    optimizer: nesterovSgd,
-    clipNorm: set.optimizer.clip_norm,
-    average: null,
-    dropout: false,
-    seed: 0,
-  };
-  const initial = weightsOf(set.parameters);
-  const trainer = await createTrainer(engine, smallSettings(set), settings, { ...options, initial });
-  try {
-    const rows: Deviation[] = [];
-    const batch = { image: imageOf(set).get('image')!.data, target: targetOf(set).data };
-    const loss = (tensor: string, got: number, wanted: number) =>
-      rows.push({ set: label, tensor, family: 'losses', limit: lossLimit, ...compare([got], [wanted]) });
-    for (const [index, { loss: wanted, grad_norm_before_clip }] of set.steps.entries()) {
-      const result = await trainer.step(batch, index, set.optimizer.lr);
-      loss(`loss of step ${index + 1}`, result.loss, wanted);
-      rows.push({
-        set: label,
-        tensor: `gradient norm of step ${index + 1}`,
-        family: 'gradient norms',
-        limit: gradientLimit.relative,
-        ...compare([result.gradientNorm], [grad_norm_before_clip]),
-      });
+  const rows: Deviation[] = [];
+  const row = (tensor: string, family: string, limit: number, got: ArrayLike<number>, wanted: ArrayLike<number>) =>
+    rows.push({ set: label, tensor, family, limit, ...compare(got, wanted) });
+  const way = exactSteps(set, options.lowerings);
+  for (const [name, limits] of [
+    ['float64', { loss: exactLimit, norm: exactLimit }],
+    ['float32', { loss: lossLimit, norm: gradientLimit.relative }],
+  ] as const) {
+    const steps = name === 'float64' ? way : await stepsFrom(way, set, engine, options);
+    for (const [index, { loss, grad_norm_before_clip }] of set.steps.entries()) {
+      const step = steps[index];
+      row(`loss of step ${index + 1}`, `losses of steps, ${name}`, limits.loss, [step.loss], [loss]);
+      const norms = [[step.gradientNorm], [grad_norm_before_clip]] as const;
+      row(`gradient norm of step ${index + 1}`, `gradient norms, ${name}`, limits.norm, ...norms);
+      if (name === 'float32') rows.push(...changeDeviations(label, index, step.after, way[index].after));
     }
-    rows.push(...stateDeviations(set, trainer.state));
-    const after = await trainer.step(batch, set.steps.length, 0);
-    loss('loss after three steps', after.loss, set.loss_after_3_steps_train_mode);
-    return rows;
+    const last = [[steps[set.steps.length].loss], [set.loss_after_3_steps_train_mode]] as const;
+    row('loss after three steps', `losses of steps, ${name}`, limits.loss, ...last);
+  }
+  rows.push(...stateDeviations(set, way[set.steps.length].before));
+  return rows;
+}
+
+/** Momenta are sums of gradients and as exact as these; weights and statistics are forward values. */
+function changeDeviations(set: string, index: number, got: State, wanted: State): Deviation[] {
+  return [...wanted].map(([name, data]) => {
+    const [family, limit] = name.startsWith('momentum.')
+      ? (['momenta after a step, float32', gradientLimit.relative] as const)
+      : (['weights and statistics after a step, float32', forwardLimit] as const);
+    return { set, tensor: `${name} after step ${index + 1}`, family, limit, ...compare(got.get(name)!, data) };
+  });
+}
+
+/** Each step by the trainer, from where another way stood. */
+async function stepsFrom(
+  way: readonly ExactStep[],
+  set: TrainingSet,
+  engine: Engine,
+  options: CompileOptions,
+): Promise<ExactStep[]> {
+  const initial = weightsOf(set.parameters);
+  const trainer = await createTrainer(engine, smallSettings(set), trainerSettings(set), { ...options, initial });
+  const batch = { image: imageOf(set).get('image')!.data, target: targetOf(set).data };
+  try {
+    const steps: ExactStep[] = [];
+    for (const [index, { before }] of way.entries()) {
+      for (const [name, { data }] of trainer.state) data.set(before.get(name)!);
+      const { loss, gradientNorm } = await trainer.step(batch, index, set.optimizer.lr);
+      const after = new Map([...trainer.state].map(([name, { data }]) => [name, Float64Array.from(data)]));
+      steps.push({ before, after, loss, gradientNorm });
+    }
+    return steps;
   } finally {
     await trainer.dispose();
   }
 }
 
-function stateDeviations(set: TrainingSet, state: Trainer['state']): Deviation[] {
+const trainerSettings = (set: TrainingSet): TrainerSettings => ({
+  batch: set.input.shape[0],
+  loss: lossOfSet(set),
+  optimizer: nesterovSgd,
+  clipNorm: set.optimizer.clip_norm,
+  average: null,
+  dropout: false,
+  seed: 0,
+});
+
+function stateDeviations(set: TrainingSet, state: State): Deviation[] {
   const rows: Deviation[] = [];
   const row = (family: string, name: string, got: readonly number[], wanted: readonly number[]) =>
-    rows.push({ set: labelOf(set), tensor: name, family, limit: forwardLimit, ...compare(got, wanted) });
+    rows.push({ set: labelOf(set), tensor: name, family, limit: exactLimit, ...compare(got, wanted) });
+  const parameters = 'parameters after three steps, float64';
   for (const [name, { index_name, samples, sum, l2 }] of Object.entries(set.final_parameters)) {
-    const { data } = state.get(name)!;
-    const at = fillInteger(index_name, samples.length, data.length);
-    row(
-      'parameters after three steps',
-      `${name} (samples)`,
-      at.map((index) => data[index]),
-      samples,
-    );
-    row('parameters after three steps', `${name} (whole: l2, sum)`, ...whole(data, l2, sum));
+    const data = state.get(name)!;
+    const sampled = fillInteger(index_name, samples.length, data.length).map((index) => data[index]);
+    row(parameters, `${name} (samples)`, sampled, samples);
+    row(parameters, `${name} (whole: l2, sum)`, ...whole(data, l2, sum));
   }
+  const statistics = 'running statistics after three steps, float64';
   for (const [name, expected] of Object.entries(set.final_buffers)) {
     if (typeof expected === 'number') continue;
-    const { data } = state.get(name)!;
+    const data = state.get(name)!;
     const { first, l2, sum } = expected;
-    row('running statistics after three steps', `${name} (first)`, [...data.slice(0, first.length)], first);
-    row('running statistics after three steps', `${name} (whole: l2, sum)`, ...whole(data, l2, sum));
+    row(statistics, `${name} (first)`, [...data.slice(0, first.length)], first);
+    row(statistics, `${name} (whole: l2, sum)`, ...whole(data, l2, sum));
   }
   return rows;
 }
 
 /** A sum may cancel: its deviation counts against sqrt(n) l2, which it cannot exceed. */
-function whole(data: Float32Array, l2: number, sum: number): [number[], number[]] {
+function whole(data: Float64Array, l2: number, sum: number): [number[], number[]] {
   let squares = 0;
   let total = 0;
   for (const value of data) {

@@ -64,17 +64,23 @@ export function fold(
   return out;
 }
 
+/** Elements from which a row is worth a product of its own. */
+const longRow = 256;
+
 export const sumOperator: Operator = operator<Axes>({
   name: 'sum',
   shape: ([x], { axes }) => reducedShape(x.shape, axes),
   gradient: (dy, { inputs: [x] }) => [broadcastTo(dy, x.shape)],
   onnx: (emit, [x], { types: [{ shape: from }], shape, attributes: { axes } }) => {
-    const kept = elementCount(shape);
-    const leading = axes.every((axis, index) => axis === index);
-    // Over the first axes the runtime's reduction takes five times as long as a row of ones times a matrix.
-    if (!leading || kept === 1) return emit.node('ReduceSum', [x, emit.int64s(axes)], { keepdims: { int: 1 } });
-    const count = elementCount(from) / kept;
-    const rows = emit.node('Reshape', [x, emit.int64s([count, kept])]);
+    const [first, end] = [axes[0], axes[axes.length - 1] + 1];
+    const [before, behind] = [elementCount(from.slice(0, first)), elementCount(from.slice(end))];
+    const neighbors = end - first === axes.length;
+    // Over axes before long rows the runtime's reduction takes several times as long as a row of ones times a matrix.
+    if (!neighbors || behind === 1 || (before > 1 && behind < longRow)) {
+      return emit.node('ReduceSum', [x, emit.int64s(axes)], { keepdims: { int: 1 } });
+    }
+    const count = elementCount(from) / (before * behind);
+    const rows = emit.node('Reshape', [x, emit.int64s([before, count, behind])]);
     return emit.node('Reshape', [emit.node('MatMul', [emit.ones([1, count]), rows]), emit.int64s(shape)]);
   },
   reference: ([x], _, shape) => fold(x, shape, 0, (so, value) => so + value),

@@ -135,23 +135,41 @@ function cells(x: Value, kernel: Shape): Value {
     x,
     Object.fromEntries(kernel.map((length, axis) => [axis + 2, [0, grid[axis] * length] as const])),
   );
-  const split = reshape(whole, [n, c, ...grid.flatMap((length, axis) => [length, kernel[axis]])]);
+  if (elementCount(kernel) === 1) return flatten(whole);
+  // The last axis first, then the others: what moves then are whole rows. All at once takes the runtime twice as long.
+  const last = kernel.length - 1;
+  const rows = reshape(whole, [elementCount(whole.shape) / whole.shape[last + 2], grid[last], kernel[last]]);
+  const split = [
+    n,
+    c,
+    ...grid.slice(0, last).flatMap((length, axis) => [length, kernel[axis]]),
+    kernel[last],
+    grid[last],
+  ];
   const [outer, inner] = [kernel.map((_, axis) => 2 + 2 * axis), kernel.map((_, axis) => 3 + 2 * axis)];
-  return reshape(transpose(split, [0, 1, ...inner, ...outer]), [n, c * elementCount(kernel), elementCount(grid)]);
+  [outer[last], inner[last]] = [inner[last], outer[last]];
+  const moved = transpose(reshape(transpose(rows, [0, 2, 1]), split), [0, 1, ...inner, ...outer]);
+  return reshape(moved, [n, c * elementCount(kernel), elementCount(grid)]);
 }
 
 /** The inverse of `cells`; voxels that belong to no cell, at the ends of axes, become 0. */
 function fromCells(flat: Value, kernel: Shape, shape: Shape): Value {
   const [n, c, ...space] = shape;
   const grid = kernel.map((length, axis) => Math.floor(space[axis] / length));
+  if (elementCount(kernel) === 1) return padEnds(reshape(flat, [n, c, ...grid]), shape);
   const split = reshape(flat, [n, c, ...kernel, ...grid]);
-  const order = kernel.flatMap((_, axis) => [2 + kernel.length + axis, 2 + axis]);
-  const whole = reshape(transpose(split, [0, 1, ...order]), [
-    n,
-    c,
-    ...grid.map((length, axis) => length * kernel[axis]),
+  const last = kernel.length - 1;
+  const order = kernel.flatMap((_, axis) => {
+    const [outer, inner] = [2 + kernel.length + axis, 2 + axis];
+    return axis === last ? [inner, outer] : [outer, inner];
+  });
+  const lengths = grid.map((length, axis) => length * kernel[axis]);
+  const rows = reshape(transpose(split, [0, 1, ...order]), [
+    n * c * elementCount(lengths.slice(0, last)),
+    kernel[last],
+    grid[last],
   ]);
-  return padEnds(whole, shape);
+  return padEnds(reshape(transpose(rows, [0, 2, 1]), [n, c, ...lengths]), shape);
 }
 
 /** Zeros at the ends of axes, up to `shape`. */
@@ -227,11 +245,11 @@ interface WeightGradientAttributes extends Record<string, number | readonly numb
 }
 
 /**
- * The gradient of a convolution of stride 1 for its weight: x [n, c, spatial..], dy [n, o, spatial..] ->
- * [o, c / groups, kernel..].
+ * The gradient of a convolution of stride 1 for its weight, by taps: x [n, c, spatial..], dy [n, o, spatial..] ->
+ * [groups, taps, o / groups, c / groups], taps being all places of the kernel in C order.
  */
-export const convolutionWeightGradientOperator: Operator = operator<WeightGradientAttributes>({
-  name: 'convolutionWeightGradient',
+export const convolutionTapGradientsOperator: Operator = operator<WeightGradientAttributes>({
+  name: 'convolutionTapGradients',
   shape: ([x, dy], { kernel, padsBegin, padsEnd, groups }) => {
     const expected = x.shape
       .slice(2)
@@ -241,7 +259,7 @@ export const convolutionWeightGradientOperator: Operator = operator<WeightGradie
         `the gradient is ${showShape(dy.shape)}, the convolution's result [n, o, ${expected.join(', ')}]`,
       );
     }
-    return [dy.shape[1], x.shape[1] / groups, ...kernel];
+    return [groups, elementCount(kernel), dy.shape[1] / groups, x.shape[1] / groups];
   },
   gradient: { none: 'second derivatives of convolutions are not needed by any training here' },
   onnx: (emit, inputs, { types, shape, attributes }) => emitTapProducts(emit, inputs, types, shape, attributes),
@@ -249,20 +267,21 @@ export const convolutionWeightGradientOperator: Operator = operator<WeightGradie
     const [n, c, ...space] = x.shape;
     const [, o, ...results] = dy.shape;
     const [voxels, resultVoxels] = [elementCount(space), elementCount(results)];
-    const perGroup = c / a.groups;
+    const [perGroup, outputsPerGroup] = [c / a.groups, o / a.groups];
     const ones = results.map(() => 1);
     const taps = connections(space, results, a.kernel, { strides: ones, dilations: ones, padsBegin: a.padsBegin });
     const out = new Float64Array(elementCount(shape));
     for (let item = 0; item < n; item++) {
       for (let output = 0; output < o; output++) {
         const target = (item * o + output) * resultVoxels;
-        const first = Math.floor(output / (o / a.groups)) * perGroup;
+        const group = Math.floor(output / outputsPerGroup);
         for (let channel = 0; channel < perGroup; channel++) {
-          const source = (item * c + first + channel) * voxels;
+          const source = (item * c + group * perGroup + channel) * voxels;
           taps.forEach(({ from, to }, t) => {
             let so = 0;
             for (let i = 0; i < from.length; i++) so += x.data[source + from[i]] * dy.data[target + to[i]];
-            out[(output * perGroup + channel) * taps.length + t] += so;
+            const row = (group * taps.length + t) * outputsPerGroup + (output % outputsPerGroup);
+            out[row * perGroup + channel] += so;
           });
         }
       }
@@ -275,15 +294,23 @@ export const convolutionWeightGradientOperator: Operator = operator<WeightGradie
   }),
 });
 
-export const convolutionWeightGradient = (x: Value, dy: Value, attributes: WeightGradientAttributes) =>
-  apply(convolutionWeightGradientOperator, [x, dy], attributes);
+export const convolutionTapGradients = (x: Value, dy: Value, attributes: WeightGradientAttributes) =>
+  apply(convolutionTapGradientsOperator, [x, dy], attributes);
+
+/** The same in the weight's order: [o, c / groups, kernel..]. */
+function convolutionWeightGradient(x: Value, dy: Value, attributes: WeightGradientAttributes): Value {
+  const byTap = convolutionTapGradients(x, dy, attributes);
+  const [groups, taps, o, c] = byTap.shape;
+  return reshape(transpose(reshape(byTap, [groups, taps, o * c]), [0, 2, 1]), [groups * o, c, ...attributes.kernel]);
+}
 
 /** Fewer channels leave a product's rows too short; then the taps become channels too. */
 const fewestChannels = 8;
 
 /**
- * For each tap a product of dy with x moved by the tap. Both are laid flat on one grid, in which the zeros at the end of a
- * row also stand before the next: to move x is then to begin a cut elsewhere. Groups are a part of the batch until the end.
+ * For each tap a product of x with dy moved by the tap. Both are laid flat on one grid, in which the zeros at the end of a
+ * row also stand before the next: to move dy is then to begin a cut elsewhere. Groups are a part of the batch until the end.
+ * With few channels it is x that is moved, and its taps are rows of one product.
  */
 function emitTapProducts(
   emit: OnnxEmitter,
@@ -292,47 +319,53 @@ function emitTapProducts(
   shape: Shape,
   { kernel, padsBegin, padsEnd, groups }: WeightGradientAttributes,
 ): string {
-  const [n, allInputs, ...space] = types[0].shape;
-  const [, allOutputs, ...results] = types[1].shape;
-  const [c, o] = [allInputs / groups, allOutputs / groups];
+  const [n, , ...space] = types[0].shape;
+  const results = types[1].shape.slice(2);
+  const [, taps, o, c] = shape;
   const lengths = space.map((length, axis) =>
     Math.max(length + Math.max(padsBegin[axis], padsEnd[axis]), results[axis]),
   );
   const inner = lengths.slice(1);
   const plane = elementCount(inner);
-  // A plane of zeros more on either side: a tap may begin a few voxels before the first plane, or end after the last.
-  const [before, after] = [padsBegin[0] + 1, padsEnd[0] + 1];
-  const length = results[0] * plane;
-  const reshaped = (of: string, to: Shape) => emit.node('Reshape', [of, emit.int64s(to)]);
-  const transposed = (of: string, permutation: Shape) => emit.node('Transpose', [of], { perm: { ints: permutation } });
-  const together = (parts: readonly string[], axis: number) => emit.node('Concat', parts, { axis: { int: axis } });
-  const padded = (of: string, grid: Shape, first: number, last: number) => {
-    const ends = inner.map((end, axis) => end - grid[axis + 1]);
-    return emit.node('Pad', [of, emit.int64s([0, 0, first, ...inner.map(() => 0), 0, 0, last, ...ends])]);
-  };
-  const flatX = reshaped(padded(x, space, before, after), [n * groups, c, (before + space[0] + after) * plane]);
-  const flatDy = reshaped(padded(dy, results, 0, 0), [n * groups, o, length]);
   const strides = [plane, ...stridesOf(inner)];
-  const moved: string[] = [];
-  eachPoint(kernel, (_, tap) => {
-    const at = tap.reduce((so, t, axis) => so + (t - padsBegin[axis]) * strides[axis], before * plane);
-    moved.push(emit.node('Slice', [flatX, emit.int64s([at]), emit.int64s([at + length]), emit.int64s([2])]));
-  });
-  // Turned once, dy is the right-hand side of every product as the runtime's kernels read it fastest.
-  const columns = transposed(flatDy, [0, 2, 1]);
-  const product = (of: string) => emit.node('MatMul', [of, columns]);
-  const taps = moved.length;
-  const products =
-    c < fewestChannels
-      ? product(together(moved, 1))
-      : together(
-          moved.map((of) => reshaped(product(of), [n * groups, 1, c, o])),
-          1,
-        );
-  // [n groups, taps, c, o], to be summed over n and put in the weight's order.
-  const perSample = reshaped(products, [n, groups * taps * c * o]);
-  const summed = n === 1 ? perSample : emit.node('MatMul', [emit.ones([1, n]), perSample]);
-  return reshaped(transposed(reshaped(summed, [groups, taps, c, o]), [0, 3, 2, 1]), shape);
+  const batch = n * groups;
+  const reshaped = (of: string, to: Shape) => emit.node('Reshape', [of, emit.int64s(to)]);
+  const turned = (of: string) => emit.node('Transpose', [of], { perm: { ints: [0, 2, 1] } });
+  const together = (parts: readonly string[], axis: number) => emit.node('Concat', parts, { axis: { int: axis } });
+  /** [batch, channels, flat], with planes of zeros before and after. */
+  const flat = (of: string, channels: number, grid: Shape, before: number, after: number) => {
+    const ends = inner.map((end, axis) => end - grid[axis + 1]);
+    const pads = emit.int64s([0, 0, before, ...inner.map(() => 0), 0, 0, after, ...ends]);
+    return reshaped(emit.node('Pad', [of, pads]), [batch, channels, (before + grid[0] + after) * plane]);
+  };
+  /** For each tap the part that meets it, as long as the other operand. `reach`: planes that a tap may begin earlier, or end later. */
+  const moved = (of: string, channels: number, grid: Shape, reach: readonly [number, number], towards: 1 | -1) => {
+    // A plane more on either side: a tap also moves within planes.
+    const [before, after] = reach.map((planes) => Math.max(planes, 0) + 1);
+    const padded = flat(of, channels, grid, before, after);
+    const length = plane * (towards === 1 ? results : space)[0];
+    const parts: string[] = [];
+    eachPoint(kernel, (_, tap) => {
+      const offset = tap.reduce((so, t, axis) => so + (t - padsBegin[axis]) * strides[axis], 0);
+      const at = before * plane + towards * offset;
+      parts.push(emit.node('Slice', [padded, emit.int64s([at]), emit.int64s([at + length]), emit.int64s([2])]));
+    });
+    return parts;
+  };
+  // What does not move is turned once: so the runtime's kernels read a right-hand side fastest.
+  let products: string;
+  if (c < fewestChannels) {
+    const rows = together(moved(x, c, space, [padsBegin[0], padsEnd[0]], 1), 1);
+    const product = emit.node('MatMul', [rows, turned(flat(dy, o, results, 0, 0))]);
+    products = turned(reshaped(product, [batch * taps, c, o]));
+  } else {
+    const columns = turned(flat(x, c, space, 0, 0));
+    const reach = [kernel[0] - 1 - padsBegin[0], kernel[0] - 1 - padsEnd[0]] as const;
+    const parts = moved(dy, o, results, reach, -1).map((of) => emit.node('MatMul', [of, columns]));
+    products = together(parts, 1);
+  }
+  const perSample = reshaped(products, [n, groups * taps * o * c]);
+  return reshaped(n === 1 ? perSample : emit.node('MatMul', [emit.ones([1, n]), perSample]), shape);
 }
 
 /** One group: a convolution of x with dy as the kernel, batch and channels changed about, stride and dilation too. */

@@ -35,7 +35,7 @@ export const operators: readonly Operator[] = [
   matmul.turnedMatmulOperator,
   convolution.convolutionOperator,
   convolution.transposedConvolutionOperator,
-  convolution.convolutionWeightGradientOperator,
+  convolution.convolutionTapGradientsOperator,
   normalization.layerNormalizationOperator,
   normalization.instanceNormalizationOperator,
   normalization.batchNormalizationOperator,

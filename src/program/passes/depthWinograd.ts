@@ -35,8 +35,8 @@ import { sum, sumOperator } from '../operators/broadcast.ts';
 import {
   convolution,
   convolutionOperator,
-  convolutionWeightGradient,
-  convolutionWeightGradientOperator,
+  convolutionTapGradients,
+  convolutionTapGradientsOperator,
 } from '../operators/convolution.ts';
 import { matmul } from '../operators/matmul.ts';
 import { concatenate, pad, reshape, slice, transpose, transposeOperator } from '../operators/movement.ts';
@@ -112,10 +112,11 @@ function applies(operation: Operation): boolean {
 }
 
 function weightGradientApplies(operation: Operation): boolean {
-  const { inputs: [x] = [], shape, attributes } = operation;
+  const { operator, inputs: [x] = [], attributes } = operation;
   return (
-    shape.length === 5 &&
-    shape[1] >= fewestChannels &&
+    operator === convolutionTapGradientsOperator &&
+    x.shape.length === 5 &&
+    x.shape[1] >= fewestChannels &&
     x.shape[2] >= fewestSlices &&
     attributes.groups === 1 &&
     holds(operation, 'kernel', 3) &&
@@ -198,7 +199,7 @@ function fours(depth: number): { first: number; last: number; needed: readonly [
  * the weight gradient of a 3x3 convolution over H and W, six of them at a time.
  * @param slices [n, D, c, H, W]
  * @param gradients [n, D, o, H, W]
- * @returns [o, c, 3, 3, 3]
+ * @returns [1, 27, o, c]
  */
 function weightGradient(slices: Value, gradients: Value): Value {
   const [n, depth, c, height, width] = slices.shape;
@@ -208,16 +209,15 @@ function weightGradient(slices: Value, gradients: Value): Value {
   const parts = fours(depth).map(({ first, last, needed: [from, to] }) => {
     const mixed = matmul(inputMatrix(from - (first - 1), to - from), slice(rows, { 1: [from, to] }));
     const mixedGradients = matmul(outputMatrixTurned(last - first), slice(gradientRows, { 1: [first, last] }));
-    const sixes = convolutionWeightGradient(
+    return convolutionTapGradients(
       reshape(mixed, [n, inputs * c, height, width]),
       reshape(mixedGradients, [n, inputs * o, height, width]),
       { kernel: [3, 3], padsBegin: [1, 1], padsEnd: [1, 1], groups: inputs },
     );
-    return reshape(sixes, [inputs, o * c * 9]);
   });
   const mixTapsTurned = Array.from({ length: taps }, (_, k) => mixTaps.map((row) => row[k]));
-  const byTap = matmul(exactConstant([taps, inputs], Float64Array.from(mixTapsTurned.flat())), parts.reduce(add));
-  return transpose(reshape(byTap, [taps, o, c, 3, 3]), [1, 2, 0, 3, 4]);
+  const mix = exactConstant([taps, inputs], Float64Array.from(mixTapsTurned.flat()));
+  return reshape(matmul(mix, reshape(parts.reduce(add), [inputs, 9 * o * c])), [1, taps * 9, o, c]);
 }
 
 /** Few channels: every slice with its two neighbors as three times as many. */
@@ -295,10 +295,8 @@ export function depthWinograd(program: Program): Program {
     const { operator, inputs: operands, shape, attributes } = operation;
     const [x, weight, bias] = operands;
     if (applies(operation)) return carry(convolve(toSlices(x), weight, bias));
+    if (weightGradientApplies(operation)) return weightGradient(toSlices(x), toSlices(weight));
     if (shape.length !== 5) return operation;
-    if (operator === convolutionWeightGradientOperator) {
-      return weightGradientApplies(operation) ? weightGradient(toSlices(x), toSlices(weight)) : operation;
-    }
     if (voxelwise.has(operator)) {
       const free = operands.map(forFree).filter((operand) => operand !== undefined);
       if (free.length < operands.length || shape[1] === 1 || shape[2] === 1) return operation;

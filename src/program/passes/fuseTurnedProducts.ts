@@ -4,7 +4,7 @@
  * training.
  */
 import { matmulOperator, turnedMatmulOperator } from '../operators/matmul.ts';
-import { transposeOperator } from '../operators/movement.ts';
+import { transpose, transposeOperator } from '../operators/movement.ts';
 import { apply, type Program, type Value } from '../program.ts';
 import { rewrite } from './rewrite.ts';
 
@@ -19,12 +19,25 @@ function turnedFrom(value: Value): Value | undefined {
   return swapsLast ? value.inputs[0] : undefined;
 }
 
+/** Columns so long that turning them costs more than turning the result. */
+const longColumns = 1024;
+
+function turnLast(x: Value): Value {
+  const axes = x.shape.map((_, axis) => axis);
+  return transpose(x, [...axes.slice(0, -2), axes.length - 1, axes.length - 2]);
+}
+
 export function fuseTurnedProducts(program: Program): Program {
   return rewrite(program, (operation) => {
     if (operation.operator !== matmulOperator) return operation;
     const [a, b] = operation.inputs;
     const [fromA, fromB] = [turnedFrom(a), turnedFrom(b)];
     if (!fromA && !fromB) return operation;
+    // A^T B of a wide A and a narrow B: as (B^T A)^T the narrow one is turned, and of the result what is small.
+    const [rows, length] = a.shape.slice(-2);
+    if (fromA && !fromB && length >= longColumns && b.shape[b.shape.length - 1] < rows) {
+      return turnLast(apply(turnedMatmulOperator, [b, fromA], { turnA: true, turnB: false }));
+    }
     return apply(turnedMatmulOperator, [fromA ?? a, fromB ?? b], { turnA: !!fromA, turnB: !!fromB });
   });
 }
