@@ -1,9 +1,9 @@
 /**
  * The report on the shipped model: `npm run bench -- report [DATASET]` predicts the validation cases of fold 0 as `unetrpp
  * predict` does, evaluates them as `unetrpp evaluate` does, and pictures the page in docs/results/report.png (needs Chromium).
- * Masks, scores and the page itself are in out/report; masks that are there are not predicted again.
+ * Masks, scores and the page itself are in out/report.
  */
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { openDataset } from '../src/dataset/folder.node.ts';
@@ -27,6 +27,8 @@ async function main(): Promise<void> {
   const { cases, splits, patients } = await openDataset(dataset);
   const names = cases.map(({ name }) => name);
   const { validation } = splitOf(names, splits, fold, patients);
+  // Masks of another model would be taken for those of this one.
+  rmSync(masks, { recursive: true, force: true });
   for (const folder of [scans, masks, run]) mkdirSync(folder, { recursive: true });
   for (const { name, images } of cases.filter((each) => validation.includes(each.name))) {
     copyFileSync(images[0], join(scans, `${name}${basename(images[0]).replace(/^.*?\./, '.')}`));
