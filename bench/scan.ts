@@ -1,8 +1,8 @@
 /**
  * Whole scans, 14 classes, patches of 64 x 128 x 128, half a patch apart: where the time goes and the peak memory. A scan of
  * 512 x 512 x 300 voxels by a small network, on its own grid and resampled for the network and back; a smaller one by the
- * Synapse network, whose time counts. Each in a process of its own. `npm run bench -- scan [NETWORK SIZE GRID]`, such as
- * `small 512x512x100 own` (x, y, z), runs one of them.
+ * Synapse network, whose time counts. Each in a process of its own. `npm run bench -- scan [NETWORK SIZE GRID [MODELS]]`, such
+ * as `small 512x512x100 own` (x, y, z), runs one of them; `small 512x512x100 resampled 5` an ensemble of five.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,14 @@ import { fileURLToPath } from 'node:url';
 import type { Plan } from '../src/dataset/index.ts';
 import { nodeEngine } from '../src/engine/node.ts';
 import { type UnetrppSettings, unetrpp, unetrppPresets } from '../src/nets/index.ts';
-import { createSegmenter, type Model, networkMemory, scanMemory } from '../src/predict/index.ts';
+import {
+  createSegmenter,
+  type Ensemble,
+  ensembleOf,
+  type Model,
+  networkMemory,
+  scanMemory,
+} from '../src/predict/index.ts';
 import type { Tensor } from '../src/tensor.ts';
 import { encodeLabels, readVolumeFile } from '../src/volume/files.node.ts';
 import { identityDirection, type Vector3, writeNifti } from '../src/volume/index.ts';
@@ -32,7 +39,7 @@ const small: UnetrppSettings = {
 /** @param spacing that the network wants, mm; null for the scan's own */
 const networks: Record<string, UnetrppSettings> = { small, synapse: unetrppPresets.synapse };
 
-function modelOf(settings: UnetrppSettings, spacing: Plan['spacing']): Model {
+function modelOf(settings: UnetrppSettings, spacing: Plan['spacing'], seed: number): Model {
   const plan: Plan = {
     format: 'unetrpp-plan',
     version: 1,
@@ -63,7 +70,7 @@ function modelOf(settings: UnetrppSettings, spacing: Plan['spacing']): Model {
     settings,
     plan,
     labels: new Map(labels.map(({ value, name }) => [value, name])),
-    weights: initialize(unetrpp(settings), 1) as Map<string, Tensor<'float32'>>,
+    weights: initialize(unetrpp(settings), seed) as Map<string, Tensor<'float32'>>,
   };
 }
 
@@ -90,11 +97,13 @@ function drawScan(path: string, [nx, ny, nz]: Vector3): void {
   writeFileSync(path, writeNifti(volume));
 }
 
-async function segmentHere(path: string, network: string, grid: string, out: string) {
+async function segmentHere(path: string, network: string, grid: string, models: number, out: string) {
   const start = performance.now();
   const { volume, header } = await readVolumeFile(path);
   const read = performance.now();
-  let model: Model | undefined = modelOf(networks[network], grid === 'resampled' ? [1.5, 1.5, 1.5] : null);
+  const spacing: Plan['spacing'] = grid === 'resampled' ? [1.5, 1.5, 1.5] : null;
+  const one = (_: unknown, index: number) => modelOf(networks[network], spacing, index + 1);
+  let model: Model | Ensemble | undefined = models === 1 ? one(0, 0) : ensembleOf(Array.from({ length: models }, one));
   const estimate = networkMemory(nodeEngine, model) + scanMemory(model, volume);
   const drawn = performance.now();
   const opening = createSegmenter(nodeEngine, model, { device: 'cpu' });
@@ -118,21 +127,23 @@ async function segmentHere(path: string, network: string, grid: string, out: str
   };
 }
 
-function report(network: string, size: string, grid: string): void {
+function report(network: string, size: string, grid: string, models = '1'): void {
   const folder = mkdtempSync(join(tmpdir(), 'unetrpp-bench-'));
   try {
     const scan = join(folder, 'scan.nii.gz');
     drawScan(scan, size.split('x').map(Number) as unknown as Vector3);
     const child = spawnSync(
       process.execPath,
-      [...process.execArgv, fileURLToPath(import.meta.url), scan, network, grid, join(folder, 'mask.nii.gz')],
+      [...process.execArgv, fileURLToPath(import.meta.url), scan, network, grid, models, join(folder, 'mask.nii.gz')],
       // As the program itself is started, see cli/main.ts.
       { encoding: 'utf8', env: { ...process.env, MALLOC_TRIM_THRESHOLD_: '131072' } },
     );
     if (child.status !== 0) throw new Error(child.stderr);
     const { seconds, estimate, peak } = JSON.parse(child.stdout) as Awaited<ReturnType<typeof segmentHere>>;
     const total = Object.values(seconds).reduce((sum, value) => sum + value, 0);
-    console.log(`${size} voxels, ${network} network, ${grid} grid: ${total.toFixed(1)} s`);
+    console.log(
+      `${size} voxels, ${models === '1' ? '' : `${models} models of the `}${network} network, ${grid} grid: ${total.toFixed(1)} s`,
+    );
     for (const [name, value] of Object.entries(seconds)) {
       console.log(`  ${name.padEnd(12)}${value.toFixed(1).padStart(7)} s  ${((100 * value) / total).toFixed(1)} %`);
     }
@@ -142,14 +153,15 @@ function report(network: string, size: string, grid: string): void {
   }
 }
 
-const [first, network, grid, out] = process.argv.slice(2);
+const [first, network, grid, models, out] = process.argv.slice(2);
 if (out !== undefined) {
-  process.stdout.write(JSON.stringify(await segmentHere(first, network, grid, out)));
+  process.stdout.write(JSON.stringify(await segmentHere(first, network, grid, Number(models), out)));
 } else if (grid !== undefined) {
-  report(first, network, grid);
+  report(first, network, grid, models);
 } else {
   report('synapse', '256x256x128', 'own');
   report('synapse', '384x384x128', 'resampled');
   report('small', '512x512x300', 'own');
   report('small', '512x512x300', 'resampled');
+  report('small', '512x512x300', 'resampled', '5');
 }

@@ -11,8 +11,15 @@ import {
 import type { Volume } from './volume/index.ts';
 
 export * from './index.ts';
-export { openModel } from './predict/model.node.ts';
+export { openModel, openModels } from './predict/model.node.ts';
+export {
+  type CrossValidation,
+  type CrossValidationListeners,
+  type CrossValidationRequest,
+  crossValidation,
+} from './train/crossValidation.node.ts';
 export { type RunListeners, type RunRequest, type Trained, trainInFolder } from './train/run.node.ts';
+export { runUnits, type Unit, type UnitListeners } from './train/units.ts';
 export { readVolumeFile } from './volume/files.node.ts';
 
 /** As in the browser (see index.ts), on the CPU, or on a GPU where CUDA is installed. */

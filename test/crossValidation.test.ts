@@ -158,6 +158,9 @@ describe('all folds', () => {
     expect(predicted.code, predicted.err).toBe(0);
     const model = await openModels([join(scratch, 'folds')]);
     expect('members' in model && model.members).toHaveLength(2);
+    const said = await shell('info', join(scratch, 'folds'));
+    expect(said.out).toContain('an ensemble, dataset002_boxes, 2 folds');
+    expect(said.out).toContain(join(scratch, 'folds/fold_1/bundle'));
     const { labels } = await segmentOnce(nodeEngine, model, read(scan), { threads: 1 });
     expect(read(join(masks, 'box_0.nii.gz')).data).toEqual(labels.data);
   });

@@ -33,7 +33,10 @@ test('the public names', () => {
   expect(Object.keys(node).filter((name) => !(name in browser))).toMatchInlineSnapshot(`
     [
       "openModel",
+      "openModels",
+      "crossValidation",
       "trainInFolder",
+      "runUnits",
       "readVolumeFile",
     ]
   `);

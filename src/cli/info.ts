@@ -5,7 +5,8 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { InputError } from '../errors.ts';
 import { costKind, costStage, unetrpp, unetrppPresets } from '../nets/index.ts';
-import { openModel } from '../predict/model.node.ts';
+import { ensembleFile } from '../predict/ensemble.ts';
+import { openModel, readEnsembleFile } from '../predict/model.node.ts';
 import { costBy, parameterCount } from '../program/index.ts';
 import { type Tensor, toFloat32 } from '../tensor.ts';
 import { readBytes, readVolumeFile } from '../volume/files.node.ts';
@@ -24,7 +25,7 @@ export const registerInfo: Register = (program, terminal) => {
   const command = program
     .command('info')
     .description('Say what a bundle, a checkpoint, an image, a DICOM folder or a network is.')
-    .argument('[path]', 'bundle, checkpoint, .safetensors, image or DICOM folder')
+    .argument('[path]', 'bundle, ensemble, checkpoint, .safetensors, image or DICOM folder')
     .option('-n, --network <name>', `a published network: ${Object.keys(unetrppPresets).join(', ')}`)
     .option('--cost', 'with a network or a bundle: multiply-adds by stage and kind')
     .option('--tensors-only', 'with a checkpoint: skip classes that it names and that are not allowed')
@@ -104,6 +105,7 @@ async function pathInfo(path: string, options: Options): Promise<Shown> {
   if (!stats) throw new InputError(`There is no file or folder ${path}; check the path.`);
   if (stats.isDirectory()) {
     if (existsSync(join(path, manifestFile))) return bundleInfo(path, options);
+    if (existsSync(join(path, ensembleFile))) return ensembleInfo(path);
     if (readdirSync(path).length === 0) throw new InputError(`${path} is an empty folder.`);
     return dicomInfo(path);
   }
@@ -181,6 +183,20 @@ async function bundleInfo(path: string, options: Options): Promise<Shown> {
         `  channels: ${channels}\n  spacing: ${spacing}; orientation: ${plan.orientation ?? 'as stored'}\n\n`,
       );
       network.print(terminal);
+    },
+  };
+}
+
+async function ensembleInfo(path: string): Promise<Shown> {
+  const { name, bundles, keepLargestComponents, about } = await readEnsembleFile(path);
+  const kept = keepLargestComponents.map((set) => set.join(' and ')).join(', then of ');
+  return {
+    json: { ensemble: name, bundles, keepLargestComponents, about },
+    print(terminal) {
+      terminal.out(`${path}: an ensemble, ${name}\n`);
+      for (const bundle of bundles) terminal.out(`  ${join(path, bundle)}\n`);
+      terminal.out(`  keeps ${kept ? `the largest component of the labels ${kept}` : 'all components'}\n`);
+      for (const [key, value] of Object.entries(about ?? {})) terminal.out(`  ${key}: ${JSON.stringify(value)}\n`);
     },
   };
 }

@@ -1,16 +1,15 @@
 /**
- * The mean of several models' probabilities on the scan's cropped grid, slice by slice. Each model brings its answers there
- * in its own way (restore.ts); a slice is decided and let go as soon as the last of them has come.
+ * The mean of several models' probabilities on the scan's cropped grid, a few slices at a time. Each model brings its answers
+ * there in its own way (restore.ts), when all of them have got as far; until then they wait on their networks' grids.
  *
- * Answers are added in the order of the models, whatever the order in which they come, and divided by their number: the mean
- * is the one that whole volumes would give, to the last bit.
+ * Answers are added in the order of the models and divided by their number: the mean is the one that whole volumes would
+ * give, to the last bit.
  */
 import type { Plan } from '../dataset/index.ts';
-import { elementCount } from '../tensor.ts';
-import { copyOverlap, type Vector3 } from '../volume/index.ts';
+import type { Vector3 } from '../volume/index.ts';
 import type { BlendedPart } from './cells.ts';
 import type { Prepared } from './prepare.ts';
-import { asProbabilities, onCroppedGrid } from './restore.ts';
+import { asProbabilities, croppedSlices } from './restore.ts';
 
 export interface Member {
   readonly prepared: Prepared;
@@ -18,80 +17,54 @@ export interface Member {
 }
 
 export interface Averaging {
-  /** What takes the parts of a model's network. */
+  /** What takes the parts of each model's network. */
   readonly takes: readonly ((part: BlendedPart) => void)[];
-  /** Slices that a model has given so far. */
-  given(member: number): number;
+  /** Slices of the cropped grid that a model is ready to give, from the first on. */
+  ready(member: number): number;
+  /** Decides the slices for which all models are ready. */
+  advance(): void;
 }
 
-interface Slice {
-  /** Of the first models, as many as were added. */
-  sum: Float32Array;
-  added: number;
-  /** Of models whose turn has not come: those before them are still to be added. */
-  readonly waiting: Map<number, Float32Array>;
-}
+/** Slices that are averaged together: enough that resampling seldom reads a slice twice, few enough to be small. */
+export const slicesTogether = 8;
 
 /**
  * @param members whose cropped grids are the same
- * @param decide gets each slice once: [classes, h, w], in an array that is used again
+ * @param decide gets means, [classes, ...size], of the box at `start`; its array is used again
  */
 export function averaging(
   members: readonly Member[],
   classes: number,
-  decide: (depth: number, mean: Float32Array) => void,
+  decide: (start: Vector3, size: Vector3, means: Float32Array) => void,
 ): Averaging {
-  const [, height, width] = members[0].prepared.croppedShape;
-  const area = height * width;
-  const slices = new Map<number, Slice>();
-  const given = members.map(() => 0);
-  const spare: Float32Array[] = [];
-  const array = () => spare.pop() ?? new Float32Array(classes * area);
+  const [depth, height, width] = members[0].prepared.croppedShape;
+  const most = classes * Math.min(depth, slicesTogether) * height * width;
+  const [sums, own] = [new Float32Array(most), new Float32Array(most)];
+  const all = members.map(({ prepared, plan }) => croppedSlices(prepared, plan, classes));
+  let decided = 0;
 
-  const add = (slice: Slice, values: Float32Array) => {
-    for (let i = 0; i < values.length; i++) slice.sum[i] += values[i];
-    slice.added++;
-    spare.push(values);
-  };
-  /** A model's whole slice, in an array that is given away. */
-  const receive = (member: number, depth: number, values: Float32Array) => {
-    given[member]++;
-    let slice = slices.get(depth);
-    if (!slice) {
-      slice = { sum: array().fill(0), added: 0, waiting: new Map() };
-      slices.set(depth, slice);
+  const decideUpTo = (to: number) => {
+    const slices = { from: decided, to };
+    const voxels = (to - decided) * height * width;
+    const [mean, values] = [sums.subarray(0, classes * voxels), own.subarray(0, classes * voxels)];
+    mean.fill(0);
+    for (const [index, member] of all.entries()) {
+      for (let k = 0; k < classes; k++) values.set(member.valuesOf(k, slices), k * voxels);
+      asProbabilities(values, classes, members[index].plan);
+      for (let i = 0; i < mean.length; i++) mean[i] += values[i];
+      member.drop(to);
     }
-    slice.waiting.set(member, values);
-    for (let next = slice.waiting.get(slice.added); next; next = slice.waiting.get(slice.added)) {
-      slice.waiting.delete(slice.added);
-      add(slice, next);
-    }
-    if (slice.added < members.length) return;
-    slices.delete(depth);
-    for (let i = 0; i < slice.sum.length; i++) slice.sum[i] /= members.length;
-    decide(depth, slice.sum);
-    spare.push(slice.sum);
+    for (let i = 0; i < mean.length; i++) mean[i] /= members.length;
+    decide([decided, 0, 0], [to - decided, height, width], mean);
+    decided = to;
   };
 
-  const takes = members.map(({ prepared, plan }, member) => {
-    const open = new Map<number, { readonly values: Float32Array; left: number }>();
-    return onCroppedGrid(prepared, plan, classes, (start, size, valuesOf) => {
-      const count = elementCount(size);
-      const box = new Float32Array(classes * count);
-      for (let k = 0; k < classes; k++) box.set(valuesOf(k), k * count);
-      asProbabilities(box, classes, plan);
-      for (let z = 0; z < size[0]; z++) {
-        const depth = start[0] + z;
-        const slice = open.get(depth) ?? { values: array(), left: area };
-        open.set(depth, slice);
-        const place: Vector3 = [-z, start[1], start[2]];
-        copyOverlap(box, size, slice.values, [1, height, width], place, classes);
-        slice.left -= size[1] * size[2];
-        if (slice.left > 0) continue;
-        open.delete(depth);
-        receive(member, depth, slice.values);
-      }
-    });
-  });
-  return { takes, given: (member) => given[member] };
+  return {
+    takes: all.map(({ take }) => take),
+    ready: (member) => all[member].ready(),
+    advance() {
+      const ready = Math.min(...all.map((member) => member.ready()));
+      while (decided < ready) decideUpTo(Math.min(ready, decided + slicesTogether));
+    },
+  };
 }

@@ -9,7 +9,7 @@
  */
 import type { Plan } from '../dataset/index.ts';
 import type { Engine } from '../engine/engine.ts';
-import { keepLargestComponent, reorient, reorientLike, type Vector3, type Volume } from '../volume/index.ts';
+import { keepLargestComponent, reorient, reorientLike, type Volume } from '../volume/index.ts';
 import { averaging } from './averaging.ts';
 import type { Ensemble } from './ensemble.ts';
 import { type OpenNetwork, openNetwork, type SegmenterOptions } from './network.ts';
@@ -118,14 +118,16 @@ type Together = (
 const sideBySide: Together = async (ready, volume, { onProgress, signal }, clock, { classes, wanted, largest }) => {
   const [{ prepared, turned, network }] = ready;
   const decided = decidedScan(prepared, turned, network.plan, classes, wanted);
-  const [, height, width] = prepared.croppedShape;
-  const size: Vector3 = [1, height, width];
   const members = ready.map((each) => ({ prepared: each.prepared, plan: each.network.plan }));
-  const averages = averaging(members, classes, (depth, mean) => {
-    decided.set([depth, 0, 0], size, decideMeans(mean, network.plan, classes), mean);
+  const averages = averaging(members, classes, (start, size, means) => {
+    decided.set(start, size, decideMeans(means, network.plan, classes), means);
   });
   const steps = ready.map((each, index) => each.network.blend(each.prepared, averages.takes[index], clock, signal));
-  await runAll(steps, (index) => averages.given(index), onProgress);
+  await runAll(steps, averages.ready, onProgress, () => {
+    clock.lap('blending');
+    averages.advance();
+    clock.lap('restoring');
+  });
   clock.lap('blending');
   signal?.throwIfAborted();
   onProgress?.({ stage: 'restoring', done: 0, total: 0 });
@@ -138,11 +140,12 @@ const sideBySide: Together = async (ready, volume, { onProgress, signal }, clock
 
 type Steps = ReturnType<OpenNetwork['blend']>;
 
-/** Runs all to their ends, always the one that has given least, so that no slice waits long for the others. */
+/** Runs all to their ends, always the one that is furthest behind, so that no slice waits long for the others. */
 async function runAll(
   steps: readonly Steps[],
-  given: (index: number) => number,
+  ready: (index: number) => number,
   onProgress: SegmentOptions['onProgress'],
+  afterStep: () => void,
 ): Promise<void> {
   const counts: { done: number; total: number }[] = [];
   const report = () => {
@@ -154,8 +157,9 @@ async function runAll(
   report();
   const running = new Set(steps.keys());
   while (running.size > 0) {
-    const next = [...running].reduce((least, each) => (given(each) < given(least) ? each : least));
+    const next = [...running].reduce((least, each) => (ready(each) < ready(least) ? each : least));
     const { value } = await steps[next].next();
+    afterStep();
     if (!value) {
       running.delete(next);
       continue;

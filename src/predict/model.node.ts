@@ -39,7 +39,8 @@ export async function openModel(folder: string): Promise<Model> {
   return loadModel({ manifest, weights }, folder);
 }
 
-async function readEnsembleFile(folder: string): Promise<EnsembleFile> {
+/** @throws InputError when it cannot be read or is none */
+export async function readEnsembleFile(folder: string): Promise<EnsembleFile> {
   const path = join(folder, ensembleFile);
   return parseEnsembleFile(new TextDecoder().decode(await readBytes(path)), path);
 }

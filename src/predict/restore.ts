@@ -19,6 +19,7 @@ import {
   type ResamplingOptions,
   rangeOf,
   resampleSlices,
+  type Slices,
   slicesRead,
   type Vector3,
   type Volume,
@@ -132,13 +133,21 @@ type Decide = (
 ) => void;
 
 /** Brings parts of the network's grid to the cropped grid, box by box, depths in ascending order. */
-export function onCroppedGrid(
-  prepared: Prepared,
-  plan: Plan,
-  classes: number,
-  decide: Decide,
-): (part: BlendedPart) => void {
-  if (!sameShape(prepared.shape, prepared.croppedShape)) return resampledSlices(prepared, plan, classes, decide);
+function onCroppedGrid(prepared: Prepared, plan: Plan, classes: number, decide: Decide): Restoration['take'] {
+  if (!sameShape(prepared.shape, prepared.croppedShape)) {
+    const slices = croppedSlices(prepared, plan, classes);
+    const [, height, width] = prepared.croppedShape;
+    let decided = 0;
+    return (part) => {
+      slices.take(part);
+      const [from, to] = [decided, slices.ready()];
+      if (to === from) return;
+      const size: Vector3 = [to - from, height, width];
+      decide([from, 0, 0], size, (k) => slices.valuesOf(k, { from, to }), slices.candidates({ from, to }));
+      slices.drop(to);
+      decided = to;
+    };
+  }
   const all = [...Array(classes).keys()];
   return ({ start, shape: size, values }) => {
     const count = elementCount(size);
@@ -157,8 +166,21 @@ interface Slab {
   left: number;
 }
 
-/** Puts parts together to slices and decides those slices of the cropped grid for which all is there. */
-function resampledSlices(prepared: Prepared, plan: Plan, classes: number, decide: Decide): Restoration['take'] {
+/** Parts of the network's grid, put together to slices; and slices of the cropped grid, resampled when they are asked for. */
+export interface CroppedSlices {
+  /** Takes a part. Parts come once each, their depths in ascending order. */
+  take(part: BlendedPart): void;
+  /** So many slices of the cropped grid, from the first on, can be computed of what was taken. */
+  ready(): number;
+  /** One class of neighboring slices, [to - from, h, w]; may be a view. */
+  valuesOf(k: number, slices: Slices): Float32Array;
+  /** Outputs that can be the answer somewhere in these slices. Most organs are elsewhere: this saves most of the work. */
+  candidates(slices: Slices): number[];
+  /** Slices before this one are not asked for again. */
+  drop(before: number): void;
+}
+
+export function croppedSlices(prepared: Prepared, plan: Plan, classes: number): CroppedSlices {
   const { shape, croppedShape, spacing, newSpacing } = prepared;
   const { probabilities, probabilitiesZ, anisotropyThreshold } = plan.resampling;
   // On the way back v1 asks the scan's own spacing first whether slices are resampled by themselves, v2 the network's.
@@ -166,10 +188,11 @@ function resampledSlices(prepared: Prepared, plan: Plan, classes: number, decide
   const regrid: Regrid = { shape, newShape: croppedShape, spacing: first, newSpacing: second };
   const options: ResamplingOptions = { order: probabilities, orderZ: probabilitiesZ, anisotropyThreshold };
   const area = shape[1] * shape[2];
+  const read = (slices: Slices): Slices => slicesRead(regrid, options, slices);
 
   /** Ascending, without gaps; only the last ones may be incomplete. */
   let slabs: Slab[] = [];
-  let decided = 0;
+  let ready = 0;
 
   const slabFor = ({ start: [from], shape: [depth] }: BlendedPart): Slab => {
     const known = slabs.find((slab) => slab.from === from);
@@ -184,14 +207,8 @@ function resampledSlices(prepared: Prepared, plan: Plan, classes: number, decide
     slabs.push(slab);
     return slab;
   };
-  /** Outputs that can be the answer somewhere in these slices. Most organs are elsewhere: this saves most of the work. */
-  const candidatesIn = (from: number, to: number): number[] => {
-    const threshold = smallestAnswer(plan, classes);
-    const parts = slabs.filter((slab) => slab.from < to && from < slab.to);
-    return [...Array(classes).keys()].filter((k) => parts.some(({ largest }) => largest[k] >= threshold));
-  };
-  /** One class of neighboring slices. */
-  const slicesOf = (k: number, from: number, to: number): Float32Array => {
+  /** One class of neighboring slices of the network's grid. */
+  const joined = (k: number, { from, to }: Slices): Float32Array => {
     const parts = slabs
       .filter((slab) => slab.from < to && from < slab.to)
       .map((slab) => {
@@ -199,43 +216,49 @@ function resampledSlices(prepared: Prepared, plan: Plan, classes: number, decide
         return slab.values.subarray((start + Math.max(from, slab.from)) * area, (start + Math.min(to, slab.to)) * area);
       });
     if (parts.length === 1) return parts[0];
-    const joined = new Float32Array((to - from) * area);
+    const whole = new Float32Array((to - from) * area);
     let at = 0;
     for (const part of parts) {
-      joined.set(part, at);
+      whole.set(part, at);
       at += part.length;
     }
-    return joined;
+    return whole;
   };
 
-  return (part) => {
-    const slab = slabFor(part);
-    const voxels = elementCount(part.shape);
-    for (let k = 0; k < classes; k++) {
-      const [, largest] = rangeOf(part.values.subarray(k * voxels, (k + 1) * voxels));
-      slab.largest[k] = Math.max(slab.largest[k], largest);
-      copyOverlap(
-        part.values.subarray(k * voxels, (k + 1) * voxels),
-        part.shape,
-        slab.values.subarray(k * (slab.to - slab.from) * area, (k + 1) * (slab.to - slab.from) * area),
-        [slab.to - slab.from, shape[1], shape[2]],
-        [0, part.start[1], part.start[2]],
-      );
-    }
-    slab.left -= voxels;
-    if (slab.left > 0) return;
-    const complete = slabs.find(({ left }) => left > 0)?.from ?? slabs[slabs.length - 1].to;
-    let to = decided;
-    while (to < croppedShape[0] && slicesRead(regrid, options, { from: to, to: to + 1 }).to <= complete) to++;
-    if (to === decided) return;
-    const slices = { from: decided, to };
-    const read = slicesRead(regrid, options, slices);
-    const valuesOf = (k: number) => resampleSlices(slicesOf(k, read.from, read.to), regrid, options, slices);
-    const size: Vector3 = [to - decided, croppedShape[1], croppedShape[2]];
-    decide([decided, 0, 0], size, valuesOf, candidatesIn(read.from, read.to));
-    decided = to;
-    const needed = to < croppedShape[0] ? slicesRead(regrid, options, { from: to, to: to + 1 }).from : Infinity;
-    slabs = slabs.filter((held) => held.to > needed || held.left > 0);
+  return {
+    take(part) {
+      const slab = slabFor(part);
+      const voxels = elementCount(part.shape);
+      for (let k = 0; k < classes; k++) {
+        const [, largest] = rangeOf(part.values.subarray(k * voxels, (k + 1) * voxels));
+        slab.largest[k] = Math.max(slab.largest[k], largest);
+        copyOverlap(
+          part.values.subarray(k * voxels, (k + 1) * voxels),
+          part.shape,
+          slab.values.subarray(k * (slab.to - slab.from) * area, (k + 1) * (slab.to - slab.from) * area),
+          [slab.to - slab.from, shape[1], shape[2]],
+          [0, part.start[1], part.start[2]],
+        );
+      }
+      slab.left -= voxels;
+      if (slab.left > 0) return;
+      const complete = slabs.find(({ left }) => left > 0)?.from ?? slabs[slabs.length - 1].to;
+      while (ready < croppedShape[0] && read({ from: ready, to: ready + 1 }).to <= complete) ready++;
+    },
+    ready: () => ready,
+    valuesOf(k, slices) {
+      return resampleSlices(joined(k, read(slices)), regrid, options, slices);
+    },
+    candidates(slices) {
+      const { from, to } = read(slices);
+      const threshold = smallestAnswer(plan, classes);
+      const parts = slabs.filter((slab) => slab.from < to && from < slab.to);
+      return [...Array(classes).keys()].filter((k) => parts.some(({ largest }) => largest[k] >= threshold));
+    },
+    drop(before) {
+      const needed = before < croppedShape[0] ? read({ from: before, to: before + 1 }).from : Infinity;
+      slabs = slabs.filter((held) => held.to > needed || held.left > 0);
+    },
   };
 }
 

@@ -11,6 +11,7 @@
 import type { Engine } from '../engine/engine.ts';
 import { elementCount } from '../tensor.ts';
 import { newShape, reorient, reorientLike, type Vector3, type Volume, voxelCount } from '../volume/index.ts';
+import { slicesTogether } from './averaging.ts';
 import { type Ensemble, type EnsembleDescription, isEnsemble, membersOf } from './ensemble.ts';
 import { createEnsembleSegmenter, sameAxes } from './ensembleSegmenter.ts';
 import type { Model, ModelDescription } from './model.ts';
@@ -35,18 +36,22 @@ export function scanMemory(
   const wanted = options.probabilities ? 8 * classes * voxels : 0;
   // An ensemble whose axes differ holds the mean and one model's probabilities, on two grids.
   const whole = isEnsemble(model) && !sameAxes(model.members.map(({ plan }) => plan)) ? 12 * classes * voxels : 0;
-  // Side by side, slices wait for the models that are behind.
-  const waiting = isEnsemble(model) && whole === 0 ? most('slices') * model.members.length : 0;
-  const blending = (whole > 0 ? most('sums') : sum('sums')) + waiting + voxels * 3;
+  // Side by side, answers wait on the networks' grids for the models that are behind, and few slices of the scan's are averaged.
+  const together = isEnsemble(model) && whole === 0;
+  const averaged = together ? 2 * most('slices') : 0;
+  const blending = (together ? sum('sums') + sum('waiting') : most('sums')) + averaged + voxels * 3;
   return volume.data.byteLength + sum('image') + Math.max(most('preparing'), blending) + Math.max(wanted, whole);
 }
 
-/** Bytes for one model: the network's image, what preparing it takes besides, open sums, and slices of the scan's grid. */
+/**
+ * Bytes for one model: the network's image, what preparing it takes besides, open sums; and in an ensemble a row of answers
+ * that wait for others, and the slices of the scan that are averaged at a time.
+ */
 function memberMemory(
   { plan, settings }: ModelDescription,
   volume: Volume,
   { step, patch: wanted }: SegmenterOptions,
-): { image: number; preparing: number; sums: number; slices: number } {
+): { image: number; preparing: number; sums: number; waiting: number; slices: number } {
   const spacing: Vector3 = [volume.spacing[2], volume.spacing[1], volume.spacing[0]];
   const turned = permuted(spacing, plan.transposeForward);
   const own = permuted(volume.shape, plan.transposeForward);
@@ -62,12 +67,12 @@ function memberMemory(
   const open = waiting * h * w + depth * Math.min(h, patch[1]) * w;
   // While it is prepared a scan stands there twice, with two masks of bytes and two more arrays for a channel.
   const preparing = volume.data.byteLength + voxelCount(volume) * 6 + 4 * elementCount(shape);
-  const slices = 4 * settings.classes * own[1] * own[2] * Math.ceil((depth * own[0]) / d);
   return {
     image: 4 * elementCount(shape) * volume.channels,
     preparing,
     sums: 4 * open * (settings.classes + 1),
-    slices,
+    waiting: 4 * depth * h * w * settings.classes,
+    slices: 4 * settings.classes * Math.min(own[0], slicesTogether) * own[1] * own[2],
   };
 }
 
