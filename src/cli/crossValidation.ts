@@ -101,5 +101,7 @@ export function componentsSaid(
   const sets = keep.map((set) =>
     set.length === labels.length && set.length > 1 ? 'all labels together' : set.map(nameOf).join(' and '),
   );
-  return `Post-processing: the largest component only, of ${sets.join(', then of ')} (mean Dice ${shown(before)} without, ${shown(after)} with it).`;
+  // Often a few voxels in a few cases: a digit more than in tables.
+  const fine = (value: number | null) => value?.toFixed(5) ?? '-';
+  return `Post-processing: the largest component only, of ${sets.join(', then of ')} (mean Dice ${fine(before)} without, ${fine(after)} with it).`;
 }
