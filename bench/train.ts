@@ -125,11 +125,14 @@ async function measureWithLoader() {
   return { examplesPerSecond: (1000 * steps * batch) / milliseconds, waitingShare: waited / milliseconds };
 }
 
+/** Those that training chooses from, and the one that they leave out. */
+const levels: readonly MemoryLevel[] = [...memoryLevels, { recomputation: 'none', memoryArena: false }];
+
 const jobs: Record<string, () => Promise<unknown>> = {
   forward: () => measureForward(unetrppPresets.synapse),
   loader: measureWithLoader,
   ...Object.fromEntries(
-    memoryLevels.flatMap((level, index) => [
+    levels.flatMap((level, index) => [
       [`synapse ${index}`, () => measureStep(unetrppPresets.synapse, synapseRecipe, level)],
       [`hippocampus ${index}`, () => measureStep(hippocampus, hippocampusRecipe, level)],
     ]),
@@ -156,7 +159,7 @@ const forward = inOwnProcess<Measured>('forward');
 console.log(`forward pass of the Synapse network, one thread: ${forward.cpu.toFixed(2)} s, ${gigabytes(forward.peak)}`);
 for (const name of ['synapse', 'hippocampus']) {
   console.log(`\na step, ${name}, one thread\nrecomputed  arena     CPU time           peak  estimate / peak`);
-  memoryLevels.forEach(({ recomputation, memoryArena }, index) => {
+  levels.forEach(({ recomputation, memoryArena }, index) => {
     const { cpu, peak, estimate } = inOwnProcess<Measured>(`${name} ${index}`);
     const ratio = name === 'synapse' ? `, ${(cpu / forward.cpu).toFixed(2)} forward` : '';
     const row = [

@@ -133,14 +133,11 @@ export const nodeEngine: Engine = {
     const state = program.parameters.filter(({ name }) => program.outputs.has(updateOf(name)));
     if (state.length > 0) {
       // A step of training, bench/train.ts: the process, the runtime's records of the operations, the state and the copies
-      // of it that the runtime's binding hands out, and what the runtime plans for intermediate results.
+      // of it that the runtime's binding hands out, and what the runtime plans for intermediate results. Its arena grows by
+      // doubling, and keeps what it has.
       const bytes = state.reduce((sum, { shape }) => sum + 4 * elementCount(shape), 0);
-      return (
-        140e6 +
-        8e3 * lowered.operations.length +
-        4.5 * bytes +
-        (options.memoryArena === false ? 0.7 : 0.93) * need.planned
-      );
+      const growth = options.memoryArena === false ? 1 : 1.35;
+      return 140e6 + 8e3 * lowered.operations.length + 2.23 * bytes + growth * need.planned;
     }
     return 100e6 + 3.7 * need.parameters + 1.85 * need.activations;
   },

@@ -8,11 +8,10 @@ import { operationsBehind } from '../program/program.ts';
 import { sameShape } from '../tensor.ts';
 
 /**
- * `none`: everything that is needed is kept, but for masks of dropout and what they have masked: a twelfth of the memory in
- * the Synapse network, a hundredth of the time. `cheap`: what costs about as much to compute as to read is computed again.
- * `blocks`: of each block of the network its inputs alone are kept.
+ * `none`: everything that is needed is kept, but for masks of dropout and what they have masked: they are a sixth of the
+ * memory in the Synapse network, and little work. `blocks`: of each block of the network its inputs alone are kept.
  */
-export type Recomputation = 'none' | 'cheap' | 'blocks';
+export type Recomputation = 'none' | 'blocks';
 
 /** A way to run a step: what is computed again, and whether the runtime keeps freed memory for the next operator. */
 export interface MemoryLevel {
@@ -20,11 +19,13 @@ export interface MemoryLevel {
   readonly memoryArena: boolean;
 }
 
-/** From fast to small. Memory that is kept is a third more, and saves the system from clearing pages all the time. */
+/**
+ * From fast to small. Keeping everything without the arena would be a fourth; it takes longer than computing blocks again
+ * with it, and more memory (docs/performance.md).
+ */
 export const memoryLevels: readonly MemoryLevel[] = [
   { recomputation: 'none', memoryArena: true },
-  { recomputation: 'none', memoryArena: false },
-  { recomputation: 'cheap', memoryArena: false },
+  { recomputation: 'blocks', memoryArena: true },
   { recomputation: 'blocks', memoryArena: false },
 ];
 
@@ -65,7 +66,6 @@ function masking(program: Program): (operation: Operation) => boolean {
 /** @param program a step of training, with an output `loss` */
 export function recomputing(program: Program, level: Recomputation): Program {
   if (level === 'none') return recompute(program, 'loss', masking(program));
-  if (level === 'cheap') return recompute(program, 'loss', isCheap);
   const handedOn = new Set<Value>();
   for (const operation of operationsBehind([program.outputs.get('loss')!])) {
     const block = blockOf(operation.scope);
