@@ -183,6 +183,12 @@ describe('unetrpp convert', () => {
     const { cases, description, splits } = await openDataset(output);
     expect(cases[0].images).toHaveLength(4);
     expect(description.channels).toEqual(['FLAIR', 'T1w', 'T1gd', 'T2w']);
+    expect(description.labels.slice(1)).toEqual([
+      { name: 'whole tumor (WT)', values: [1, 2, 3] },
+      { name: 'tumor core (TC)', values: [2, 3] },
+      { name: 'enhancing tumor (ET)', values: [3] },
+    ]);
+    expect(description.regionsClassOrder).toEqual([1, 2, 3]);
     // The authors kept this case for tuning: it is in neither part.
     expect(splits).toEqual([{ train: ['BRATS_001'], validation: ['BRATS_011'] }]);
   });

@@ -91,7 +91,7 @@ export async function convertOriginal(
     licence: recipe.source.licence,
     source: recipe.source.url,
     channel_names: numbered(recipe.channels),
-    labels: Object.fromEntries(recipe.labels.map((label, value) => [label, value])),
+    ...labelsOf(recipe),
     numTraining: cases.length,
     file_ending: ending,
   };
@@ -108,6 +108,13 @@ export async function convertOriginal(
     split,
     notices,
   };
+}
+
+/** The recipe's regions, where it has any, in place of its labels. */
+function labelsOf({ labels, regions }: Recipe) {
+  if (!regions) return { labels: Object.fromEntries(labels.map((label, value) => [label, value])) };
+  const named = regions.names.map(({ name, values }) => [name, values] as const);
+  return { labels: Object.fromEntries([[labels[0], 0], ...named]), regions_class_order: regions.classOrder };
 }
 
 /** The published one, as far as its cases are there. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { InputError } from '../errors.ts';
-import { declaredValues, parseDataset } from './description.ts';
+import { declaredValues, parseDataset, plannedRegions, writtenLabels } from './description.ts';
 
 const json = {
   name: 'Liver',
@@ -45,6 +45,28 @@ describe('dataset.json', () => {
     ]);
   });
 
+  test('names the values that a network of regions writes by what later regions leave of them', () => {
+    const labels = { background: 0, whole: [1, 2, 3], core: [2, 3], enhancing: [3] };
+    const nested = parseDataset({ ...json, labels, regions_class_order: [1, 2, 3] }, 'D');
+    expect(writtenLabels(nested)).toEqual([
+      { value: 0, name: 'background' },
+      { value: 1, name: 'whole without core' },
+      { value: 2, name: 'core without enhancing' },
+      { value: 3, name: 'enhancing' },
+    ]);
+    expect(plannedRegions(nested)).toEqual({
+      regions: [
+        { name: 'whole', labels: [1, 2, 3] },
+        { name: 'core', labels: [2, 3] },
+        { name: 'enhancing', labels: [3] },
+      ],
+      regionsClassOrder: [1, 2, 3],
+    });
+    const plain = parseDataset(json, 'D');
+    expect(plannedRegions(plain)).toEqual({});
+    expect(writtenLabels(plain)).toEqual(plain.labels.map(({ name, values: [value] }) => ({ value, name })));
+  });
+
   test('may have regions, in their own order', () => {
     const labels = { background: 0, whole: [1, 2, 3], core: [2, 3], enhancing: 3 };
     const description = parseDataset({ ...json, labels, regions_class_order: [1, 2, 3] }, 'D');
@@ -83,6 +105,11 @@ describe('dataset.json', () => {
       'an ignore label in between',
       { ...json, labels: { background: 0, ignore: 1, a: 2 } },
       'the highest number, 2, not 1',
+    ],
+    [
+      'a region with the number of the ignore label',
+      { ...json, labels: { background: 0, a: [1, 2], b: [2], ignore: 2 }, regions_class_order: [1, 2] },
+      'a has the number of the label "ignore", 2',
     ],
     ['regions without an order', { ...json, labels: { background: 0, a: [1, 2], b: 2 } }, 'must have 2 numbers'],
     [

@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { InputError } from '../errors.ts';
 import { imageEnding, imageEndings } from '../volume/read.ts';
+import type { Plan } from './plan.ts';
 
 export interface DatasetLabel {
   readonly name: string;
@@ -95,6 +96,13 @@ export function parseDataset(value: unknown, name: string): DatasetDescription {
   if (!background) throw fault('a label of its own must be 0, the background.');
   const foreground = labels.filter((label) => label !== background);
 
+  const ignoring = labels.find(({ values }) => ignore && values.includes(ignore.values[0]));
+  if (ignoring) {
+    throw fault(
+      `${ignoring.name} has the number of the label "ignore", ${ignore!.values[0]}; take it out of one of them.`,
+    );
+  }
+
   const regions = foreground.some(({ values }) => values.length > 1);
   const order = json.regions_class_order;
   if (regions && order?.length !== foreground.length) {
@@ -138,6 +146,38 @@ function readLabels(json: Record<string, number | number[]> | Record<string, str
       : { name: key, values: typeof value === 'number' ? [value] : value },
   );
 }
+
+/** Labels that are regions, as a plan has them: all but the background. Without regions nothing. */
+export function plannedRegions({
+  labels,
+  regionsClassOrder,
+}: DatasetDescription): Pick<Plan, 'regions' | 'regionsClassOrder'> {
+  if (!regionsClassOrder) return {};
+  const regions = labels.slice(1).map(({ name, values }) => ({ name, labels: [...values] }));
+  return { regions, regionsClassOrder: [...regionsClassOrder] };
+}
+
+/**
+ * The values that a network of this data set writes, with names. A region's value is what later regions leave of it:
+ * `whole tumor without tumor core`.
+ */
+export function writtenLabels({ labels, regionsClassOrder }: DatasetDescription): { value: number; name: string }[] {
+  if (!regionsClassOrder) return labels.map(({ name, values }) => ({ value: values[0], name }));
+  const [background, ...regions] = labels;
+  const written = new Map([[0, background.name]]);
+  for (const [index, { name, values }] of regions.entries()) {
+    const later = regions.slice(index + 1).filter((other) => other.values.some((value) => values.includes(value)));
+    // Of regions within each other, the outer one says it all.
+    const outer = later.filter((one) => !later.some((other) => other !== one && contains(other.values, one.values)));
+    const without = outer.length > 0 ? ` without ${outer.map((each) => each.name).join(' and ')}` : '';
+    written.set(regionsClassOrder[index], `${name}${without}`);
+  }
+  return [...written].map(([value, name]) => ({ value, name }));
+}
+
+/** Whether the first is more than the second. */
+const contains = (outer: readonly number[], inner: readonly number[]) =>
+  outer.length > inner.length && inner.every((value) => outer.includes(value));
 
 /** Every value that a label map may hold, in ascending order. */
 export function declaredValues({ labels, ignoreLabel }: DatasetDescription): number[] {

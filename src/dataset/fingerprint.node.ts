@@ -30,7 +30,7 @@ export async function fingerprintOf(
   for (const each of files) {
     signal?.throwIfAborted();
     const { image, labels } = await read(each);
-    const { fingerprint, drawn } = measureCase(each.name, image, labels, samplesOfCase);
+    const { fingerprint, drawn } = measureCase(each.name, image, labels, samplesOfCase, description.ignoreLabel);
     cases.push(fingerprint);
     pool.add(drawn);
     onCase?.(cases.length, files.length);

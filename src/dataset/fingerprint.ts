@@ -53,12 +53,19 @@ const seed = 1234;
 /**
  * Measures a case.
  * @param samples voxels to draw in it: nnU-Net divides `nnunetSamples` by the number of cases
+ * @param ignored label of voxels that nothing is learned from; they are no foreground here, while nnU-Net counts them
  * @throws InputError when the labels have another shape than the image
  */
-export function measureCase(name: string, image: Volume, labels: Volume, samples: number): MeasuredCase {
+export function measureCase(
+  name: string,
+  image: Volume,
+  labels: Volume,
+  samples: number,
+  ignored?: number,
+): MeasuredCase {
   const { image: cropped, labels: map } = cropToNonZero(image, labels);
   const voxels = voxelCount(cropped);
-  const inside = foregroundOf(map.data);
+  const inside = foregroundOf(map.data, ignored);
   return {
     fingerprint: {
       name,
@@ -72,12 +79,12 @@ export function measureCase(name: string, image: Volume, labels: Volume, samples
   };
 }
 
-/** Flat indices of labels above 0, in C order. */
-function foregroundOf(labels: ArrayLike<number>): Uint32Array {
+/** Flat indices of labels above 0, in C order, without the ignored one. */
+function foregroundOf(labels: ArrayLike<number>, ignored: number | undefined): Uint32Array {
   let count = 0;
-  for (let i = 0; i < labels.length; i++) if (labels[i] > 0) count++;
+  for (let i = 0; i < labels.length; i++) if (labels[i] > 0 && labels[i] !== ignored) count++;
   const out = new Uint32Array(count);
-  for (let i = 0, at = 0; i < labels.length; i++) if (labels[i] > 0) out[at++] = i;
+  for (let i = 0, at = 0; i < labels.length; i++) if (labels[i] > 0 && labels[i] !== ignored) out[at++] = i;
   return out;
 }
 

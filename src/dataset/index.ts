@@ -32,6 +32,7 @@ export { type CaseFingerprint, type Fingerprint, measureCase } from './fingerpri
 export { type NnunetPlan, type NnunetPlanner, nnunetPlan, type PlannedData } from './nnunetPlanning.ts';
 export { planFromV2Json } from './nnunetV2Plan.ts';
 export {
+  annotatedVoxels,
   cutPatch,
   drawCorner,
   drawForegroundCorner,

@@ -92,6 +92,14 @@ describe('drawForegroundCorner', () => {
     const corner = drawForegroundCorner(randomStream(5), place, new Map([[1, new Int32Array(0)]]));
     expect(corner).toEqual(drawCorner(randomStream(5), place));
   });
+
+  test('where a label is ignored, it is drawn around a voxel that is not', () => {
+    const annotated = Int32Array.of(2 * 7 + 3);
+    expect(drawCorner(randomStream(3), place, annotated)).toEqual([0, 0, 1]);
+    expect(drawForegroundCorner(randomStream(3), place, new Map(), annotated)).toEqual([0, 0, 1]);
+    // Of a case that is ignored as a whole, anywhere.
+    expect(drawCorner(randomStream(3), place, new Int32Array(0))).toEqual(drawCorner(randomStream(3), place));
+  });
 });
 
 test('a patch over the ends of a case is 0 in the image and -1 in the labels there', () => {

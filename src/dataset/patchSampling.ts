@@ -11,35 +11,75 @@ import { emptyLike, type FloatData, roundEven, type Vector3 } from '../volume/vo
 import type { LabelData, Patch } from './augmentation/patch.ts';
 import { integer, type RandomStream } from './randomStream.ts';
 
-/** Voxels of each label of the foreground, as flat indices (z * h + y) * w + x. */
+/**
+ * Voxels of each label of the foreground, as flat indices (z * h + y) * w + x; of regions, by their places from 1 on, and
+ * a voxel may be in several.
+ */
 export type ForegroundLocations = ReadonlyMap<number, Int32Array>;
 
 /** At most this many voxels of a label are kept, unless they would be less than 1 % of it. */
 const locationLimit = 10_000;
 const leastShare = 0.01;
 
-/** Some voxels of each label above 0, drawn without replacement, in a random order; labels in ascending order. */
-export function foregroundLocations(labels: LabelData, stream: RandomStream): Map<number, Int32Array> {
+export interface LocationOptions {
+  /** Labels of each region; without it each label is one of its own. */
+  readonly regions?: readonly (readonly number[])[];
+  /** Label of voxels that are in nothing. */
+  readonly ignored?: number;
+}
+
+/** Some voxels of each label above 0, or region, drawn without replacement, in a random order; labels in ascending order. */
+export function foregroundLocations(
+  labels: LabelData,
+  stream: RandomStream,
+  { regions, ignored }: LocationOptions = {},
+): Map<number, Int32Array> {
   const counts = new Map<number, number>();
   for (let i = 0; i < labels.length; i++) if (labels[i] > 0) counts.set(labels[i], (counts.get(labels[i]) ?? 0) + 1);
-  const found = new Map([...counts].sort(([a], [b]) => a - b).map(([label, n]) => [label, new Int32Array(n)]));
+  if (ignored !== undefined) counts.delete(ignored);
+  /** Labels of each set, by the number that the set goes by. */
+  const sets = regions
+    ? regions.map((values, index) => [index + 1, values] as const)
+    : [...counts.keys()].sort((a, b) => a - b).map((label) => [label, [label]] as const);
+  const found = new Map<number, Int32Array>();
+  for (const [key, values] of sets) {
+    const n = [...new Set(values)].reduce((sum, value) => sum + (counts.get(value) ?? 0), 0);
+    if (n > 0) found.set(key, new Int32Array(n));
+  }
   const filled = new Map<number, number>();
+  const keysOf = new Map(
+    [...counts.keys()].map((label) => [label, sets.flatMap(([key, values]) => (values.includes(label) ? [key] : []))]),
+  );
   for (let i = 0; i < labels.length; i++) {
-    const all = found.get(labels[i]);
-    if (!all) continue;
-    const at = filled.get(labels[i]) ?? 0;
-    all[at] = i;
-    filled.set(labels[i], at + 1);
-  }
-  for (const [label, all] of found) {
-    const kept = Math.max(Math.min(locationLimit, all.length), Math.ceil(leastShare * all.length));
-    for (let i = 0; i < kept; i++) {
-      const other = integer(stream, i, all.length - 1);
-      [all[i], all[other]] = [all[other], all[i]];
+    const keys = keysOf.get(labels[i]);
+    if (!keys) continue;
+    for (const key of keys) {
+      const at = filled.get(key) ?? 0;
+      found.get(key)![at] = i;
+      filled.set(key, at + 1);
     }
-    found.set(label, all.slice(0, kept));
   }
+  for (const [key, all] of found) found.set(key, someOf(all, stream));
   return found;
+}
+
+/** Some voxels of a label map with an ignored label that do not have it, the background too; as `foregroundLocations`. */
+export function annotatedVoxels(labels: LabelData, stream: RandomStream, ignored: number): Int32Array {
+  let count = 0;
+  for (let i = 0; i < labels.length; i++) if (labels[i] !== ignored) count++;
+  const all = new Int32Array(count);
+  for (let i = 0, at = 0; i < labels.length; i++) if (labels[i] !== ignored) all[at++] = i;
+  return someOf(all, stream);
+}
+
+/** As many of these as are kept, drawn without replacement. */
+function someOf(all: Int32Array, stream: RandomStream): Int32Array {
+  const kept = Math.max(Math.min(locationLimit, all.length), Math.ceil(leastShare * all.length));
+  for (let i = 0; i < kept; i++) {
+    const other = integer(stream, i, all.length - 1);
+    [all[i], all[other]] = [all[other], all[i]];
+  }
+  return all.slice(0, kept);
 }
 
 /** nnU-Net's share of samples around the foreground; of a batch of 2 it makes one. */
@@ -66,8 +106,12 @@ function cornerRange({ shape, loaded, patch }: PatchPlace, axis: number): [low: 
   return [0 - half, shape[axis] + half - loaded[axis]];
 }
 
-/** First voxel of a patch to load, anywhere in the case; below 0 where the patch begins before the case does. */
-export function drawCorner(stream: RandomStream, place: PatchPlace): Vector3 {
+/**
+ * First voxel of a patch to load, anywhere in the case; below 0 where the patch begins before the case does.
+ * @param annotated where there are such voxels, the patch has one of them in its middle, as in nnU-Net v2
+ */
+export function drawCorner(stream: RandomStream, place: PatchPlace, annotated?: Int32Array): Vector3 {
+  if (annotated && annotated.length > 0) return cornerAround(drawnOf(stream, annotated), place);
   const [z, y, x] = [0, 1, 2].map((axis) => integer(stream, ...cornerRange(place, axis)));
   return [z, y, x];
 }
@@ -75,13 +119,23 @@ export function drawCorner(stream: RandomStream, place: PatchPlace): Vector3 {
 /**
  * First voxel of a patch to load whose middle is a voxel of the foreground: of a label drawn from those that are there,
  * then of its voxels. A patch begins no earlier than one drawn anywhere may, but can reach farther beyond the end. A case
- * without foreground is drawn from anywhere.
+ * without foreground is drawn from as by `drawCorner`.
  */
-export function drawForegroundCorner(stream: RandomStream, place: PatchPlace, locations: ForegroundLocations): Vector3 {
+export function drawForegroundCorner(
+  stream: RandomStream,
+  place: PatchPlace,
+  locations: ForegroundLocations,
+  annotated?: Int32Array,
+): Vector3 {
   const present = [...locations.values()].filter(({ length }) => length > 0);
-  if (present.length === 0) return drawCorner(stream, place);
-  const voxels = present[integer(stream, 0, present.length - 1)];
-  const voxel = voxels[integer(stream, 0, voxels.length - 1)];
+  if (present.length === 0) return drawCorner(stream, place, annotated);
+  return cornerAround(drawnOf(stream, drawnOf(stream, present)), place);
+}
+
+const drawnOf = <T>(stream: RandomStream, values: ArrayLike<T>): T => values[integer(stream, 0, values.length - 1)];
+
+/** @param voxel flat index of what is to be in the middle */
+function cornerAround(voxel: number, place: PatchPlace): Vector3 {
   const { shape, loaded } = place;
   const middle = [Math.floor(voxel / (shape[1] * shape[2])), Math.floor(voxel / shape[2]) % shape[1], voxel % shape[2]];
   const [z, y, x] = middle.map((at, axis) => Math.max(cornerRange(place, axis)[0], at - Math.floor(loaded[axis] / 2)));

@@ -26,6 +26,8 @@ export interface TrainingCase {
   /** The prepared image and its labels on the same grid; labels are -1 outside of the non-zero mask. */
   readonly patch: Patch;
   readonly locations: ForegroundLocations;
+  /** Some voxels that are not to be ignored, as flat indices; where the data set has an ignore label. */
+  readonly annotated?: Int32Array;
 }
 
 /** A prepared case whose voxels lie in files; patches of it are read when they are drawn. */
@@ -35,6 +37,7 @@ export interface StoredCase {
   readonly shape: Vector3;
   readonly channels: number;
   readonly locations: ForegroundLocations;
+  readonly annotated?: Int32Array;
   /** Where it is stored. */
   readonly folder: string;
 }
@@ -165,7 +168,10 @@ function choosePlace<C extends AnyCase>(
     const loaded = settings ? loadedPatchShape(shape, settings) : shape;
     const place = { shape: shapeOfCase(chosen), loaded, patch: shape };
     const around = isForegroundSample(sample, batch, foregroundShare);
-    const drawn = around ? drawForegroundCorner(stream, place, chosen.locations) : drawCorner(stream, place);
+    const { locations, annotated } = chosen;
+    const drawn = around
+      ? drawForegroundCorner(stream, place, locations, annotated)
+      : drawCorner(stream, place, annotated);
     const augmentation = settings ? drawAugmentation(stream, settings, channelsOf(chosen)) : unchanged;
     // Without a turn only the middle is looked at: of the loaded patch no more is cut out.
     const cut = augmentation.spatial ? loaded : shape;

@@ -2,7 +2,8 @@
  * Prepared cases as files: one folder a case in Zarr v3 (docs/decisions/preprocessed-cache.md), of which a patch can be read
  * without the rest.
  *
- *     FOLDER/PLAN/CASE.zarr/   attributes: key, notices;   image [c, d, h, w], labels [d, h, w], locations/LABEL [n]
+ *     FOLDER/PLAN/CASE.zarr/   attributes: key, notices;   image [c, d, h, w], labels [d, h, w],
+ *                              locations/LABEL [n], annotated [n] where a label is ignored
  *
  * PLAN is a hash of what the plan says of preparing, so that plans do not overwrite each other's cases. The key is a hash of
  * the contents of the case's files and of the plan: a case whose files have changed is not found, and prepared again. A
@@ -61,7 +62,10 @@ export async function caseKey(
   plan: Plan,
 ): Promise<string> {
   const files = await Promise.all([...images, label].map(fileHash));
-  return sha256(JSON.stringify([preparingPart(plan), declaredValues(description), name, files]));
+  const { ignoreLabel } = description;
+  // Where voxels lie that patches are drawn around.
+  const sampling = plan.regions || ignoreLabel !== undefined ? [{ regions: plan.regions, ignoreLabel }] : [];
+  return sha256(JSON.stringify([preparingPart(plan), declaredValues(description), name, files, ...sampling]));
 }
 
 export interface CachedCase extends StoredCase {
@@ -72,6 +76,7 @@ interface Attributes {
   readonly key?: unknown;
   readonly notices?: unknown;
   readonly labels?: unknown;
+  readonly annotated?: unknown;
 }
 
 const at = (folder: string) => zarr.root(new FileSystemStore(folder));
@@ -82,16 +87,18 @@ export async function findCase(folder: string, plan: Plan, name: string, key: st
   try {
     const root = at(path);
     const { attrs } = await zarr.open.v3(root, { kind: 'group' });
-    const { key: stored, notices, labels } = attrs as Attributes;
+    const { key: stored, notices, labels, annotated: sparse } = attrs as Attributes;
     if (stored !== key || !Array.isArray(notices) || !Array.isArray(labels)) return undefined;
     const [channels, d, h, w] = (await zarr.open.v3(root.resolve('image'), { kind: 'array' })).shape;
+    const indices = async (place: string) => {
+      const array = await zarr.open.v3(root.resolve(place), { kind: 'array' });
+      if (!array.is('int32')) throw new Error(`${place} holds another type`);
+      return (await zarr.get(array)).data as Int32Array;
+    };
     const locations = new Map<number, Int32Array>();
-    for (const label of labels as number[]) {
-      const array = await zarr.open.v3(root.resolve(`locations/${label}`), { kind: 'array' });
-      if (!array.is('int32')) return undefined;
-      locations.set(label, (await zarr.get(array)).data as Int32Array);
-    }
-    return { name, folder: path, shape: [d, h, w], channels, locations, notices: notices as string[] };
+    for (const label of labels as number[]) locations.set(label, await indices(`locations/${label}`));
+    const annotated = sparse === true ? { annotated: await indices('annotated') } : {};
+    return { name, folder: path, shape: [d, h, w], channels, locations, ...annotated, notices: notices as string[] };
   } catch {
     // Not there, or damaged: it is prepared again.
     return undefined;
@@ -103,7 +110,7 @@ export async function storeCase(
   folder: string,
   plan: Plan,
   key: string,
-  { name, patch, locations }: TrainingCase,
+  { name, patch, locations, annotated }: TrainingCase,
   notices: readonly string[],
 ): Promise<CachedCase> {
   const path = caseFolder(folder, plan, name);
@@ -111,7 +118,8 @@ export async function storeCase(
   await mkdir(planFolder(folder, plan), { recursive: true });
   await writeFolderWhole(path, async (temporary) => {
     const root = at(temporary);
-    const attributes = { key, notices: [...notices], labels: [...locations.keys()] };
+    const sparse = annotated && { annotated: true };
+    const attributes = { key, notices: [...notices], labels: [...locations.keys()], ...sparse };
     await zarr.create(root, { attributes });
     await zarr.create(root.resolve('locations'), { attributes: {} });
     const write = async (
@@ -132,8 +140,12 @@ export async function storeCase(
     for (const [label, voxels] of locations) {
       await write(`locations/${label}`, 'int32', [voxels.length], [voxels.length], voxels);
     }
+    // A chunk has one element at least.
+    if (annotated) {
+      await write('annotated', 'int32', [annotated.length], [Math.max(1, annotated.length)], annotated);
+    }
   });
-  return { name, folder: path, shape, channels, locations, notices };
+  return { name, folder: path, shape, channels, locations, ...(annotated && { annotated }), notices };
 }
 
 /** Zarr's codecs take no memory that threads share. */
@@ -181,5 +193,6 @@ async function openArrays(folder: string) {
 /** A stored case, whole. */
 export async function readStored(stored: CachedCase): Promise<TrainingCase> {
   const patch = await patchReader()(stored, [0, 0, 0], stored.shape);
-  return { name: stored.name, patch, locations: stored.locations as ForegroundLocations };
+  const { name, locations, annotated } = stored;
+  return { name, patch, locations: locations as ForegroundLocations, ...(annotated && { annotated }) };
 }

@@ -12,7 +12,7 @@ import { readVolumeFile } from '../volume/files.node.ts';
 import { stackChannels } from '../volume/index.ts';
 import type { AnyCase, TrainingCase } from './batches.ts';
 import { caseKey, findCase, readStored, storeCase } from './caseCache.node.ts';
-import { checkScan, checkSupported, type LabelledScan, prepareCase } from './cases.ts';
+import { checkScan, type LabelledScan, prepareCase } from './cases.ts';
 
 /**
  * Image and labels of a case, as they lie in its files.
@@ -33,7 +33,8 @@ export async function readCase(files: CaseFiles, description: DatasetDescription
 }
 
 /** The same case, its arrays in memory that threads share instead of copying it; what lies there already stays. */
-export function inSharedMemory({ name, patch, locations }: TrainingCase): TrainingCase {
+export function inSharedMemory({ name, patch, locations, annotated }: TrainingCase): TrainingCase {
+  const indices = (voxels: Int32Array) => shared(voxels, (length) => new Int32Array(new SharedArrayBuffer(4 * length)));
   return {
     name,
     patch: {
@@ -41,12 +42,8 @@ export function inSharedMemory({ name, patch, locations }: TrainingCase): Traini
       image: shared(patch.image, (length) => new Float32Array(new SharedArrayBuffer(4 * length))),
       labels: shared(patch.labels, (length) => new Int16Array(new SharedArrayBuffer(2 * length))),
     },
-    locations: new Map(
-      [...locations].map(([label, voxels]) => [
-        label,
-        shared(voxels, (length) => new Int32Array(new SharedArrayBuffer(4 * length))),
-      ]),
-    ),
+    locations: new Map([...locations].map(([label, voxels]) => [label, indices(voxels)])),
+    ...(annotated && { annotated: indices(annotated) }),
   };
 }
 
@@ -83,7 +80,6 @@ export async function loadCases(
   plan: Plan,
   { onCase, signal, caches = [], overflow, memoryBytes = usualMemory }: LoadOptions = {},
 ): Promise<{ cases: AnyCase[]; notices: string[] }> {
-  checkSupported(description);
   const present = [...caches, ...(overflow === undefined ? [] : [overflow])].filter((folder) => existsSync(folder));
   const cases: AnyCase[] = [];
   const notices: string[] = [];
@@ -105,7 +101,7 @@ export async function loadCases(
       const scan = await readCase(each, description);
       const own = scan.notices ?? [];
       notices.push(...own);
-      const prepared = prepareCase(each.name, scan, plan);
+      const prepared = prepareCase(each.name, scan, plan, description.ignoreLabel);
       const { channels, shape } = prepared.patch;
       cases.push(
         overflow === undefined || fits(channels, shape)

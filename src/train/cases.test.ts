@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { hasShared, sharedPath } from '../../test/shared.ts';
+import { plannedRegions } from '../dataset/description.ts';
 import { openDataset } from '../dataset/folder.node.ts';
 import { type DatasetDescription, type Plan, parseDataset } from '../dataset/index.ts';
 import { InputError } from '../errors.ts';
@@ -159,6 +160,21 @@ describe('a prepared case', () => {
     for (let i = 0; i < 4; i++) expect(patch.image[i]).toBeCloseTo(expected[i], 5);
   });
 
+  test('draws around voxels of each region, and none that is ignored', () => {
+    const regions = { regions: [[1, 2], [2]].map((each) => ({ name: 'r', labels: each })), regionsClassOrder: [1, 2] };
+    // 0 1 0 / 2 2 3 / 0 0 3, and 3 is the ignored label.
+    const sparse = volume([1, 3, 3], [0, 1, 0, 2, 2, 3, 0, 0, 3]);
+    const prepared = prepareCase('drawn', { image, labels: sparse }, { ...plan, ...regions }, 3);
+    const sorted = (voxels: Int32Array | undefined) => [...voxels!].sort();
+    expect(sorted(prepared.locations.get(1))).toEqual([1, 3, 4]);
+    expect(sorted(prepared.locations.get(2))).toEqual([3, 4]);
+    expect(sorted(prepared.annotated)).toEqual([0, 1, 2, 3, 4, 6, 7]);
+    expect(inSharedMemory(prepared)).toEqual(prepared);
+    const plain = prepareCase('drawn', { image, labels: sparse }, plan, 3);
+    expect([...plain.locations.keys()]).toEqual([1, 2]);
+    expect(prepareCase('drawn', { image, labels: sparse }, plan).annotated).toBeUndefined();
+  });
+
   test('can lie in memory that threads share', () => {
     const { patch } = inSharedMemory(prepareCase('drawn', { image, labels }, plan));
     expect(patch.image.buffer).toBeInstanceOf(SharedArrayBuffer);
@@ -186,10 +202,18 @@ describe('a training set', () => {
     );
   });
 
-  test('has no regions and no ignore label yet', async () => {
-    const regions = { ...description, regionsClassOrder: [1, 2] };
-    await expect(loadCases([], regions, plan)).rejects.toThrow('The labels of Drawn are regions');
-    await expect(loadCases([], { ...description, ignoreLabel: 3 }, plan)).rejects.toThrow('has an ignore label');
+  test('must have every region', () => {
+    const regions = parseDataset(
+      {
+        channel_names: { 0: 'MRI' },
+        labels: { background: 0, whole: [1, 2], core: [2], rest: [3] },
+        regions_class_order: [1, 2, 3],
+      },
+      'Drawn',
+    );
+    const prepared = prepareCase('one', { image, labels }, { ...plan, ...plannedRegions(regions) });
+    expect([...prepared.locations.keys()]).toEqual([1, 2]);
+    expect(() => checkTrainingSet([prepared], regions, [1, 3, 3])).toThrow('No training case of Drawn has rest (3); ');
   });
 
   test('is read case by case, and no further when that is enough', async () => {

@@ -4,7 +4,13 @@
  * a data set's files).
  */
 import { channelFault, type Declared, gridFault, labelFaults, valueCounts } from '../dataset/checking.ts';
-import { type DatasetDescription, foregroundLocations, type Plan, randomStream } from '../dataset/index.ts';
+import {
+  annotatedVoxels,
+  type DatasetDescription,
+  foregroundLocations,
+  type Plan,
+  randomStream,
+} from '../dataset/index.ts';
 import { InputError } from '../errors.ts';
 import { prepare } from '../predict/prepare.ts';
 import { showShape } from '../tensor.ts';
@@ -31,8 +37,9 @@ export function checkScan(name: string, { image, labels }: LabelledScan, declare
  * A case as training draws patches from it: turned, cropped, transposed, resampled and normalized like a scan for
  * prediction, its labels with it.
  * @param name decides which voxels of the foreground are remembered
+ * @param ignored label of voxels that nothing is learned from, around which nothing is drawn
  */
-export function prepareCase(name: string, { image, labels }: LabelledScan, plan: Plan): TrainingCase {
+export function prepareCase(name: string, { image, labels }: LabelledScan, plan: Plan, ignored?: number): TrainingCase {
   const turned = (volume: Volume) => (plan.orientation === null ? volume : reorient(volume, plan.orientation));
   const prepared = prepare(turned(image), plan, turned(labels));
   const stream = randomStream(...[...name].map((letter) => letter.codePointAt(0)!));
@@ -40,22 +47,9 @@ export function prepareCase(name: string, { image, labels }: LabelledScan, plan:
   return {
     name,
     patch: { shape, channels: plan.channels.length, image: values, labels: Int16Array.from(map!) },
-    locations: foregroundLocations(map!, stream),
+    locations: foregroundLocations(map!, stream, { regions: plan.regions?.map((region) => region.labels), ignored }),
+    ...(ignored !== undefined && { annotated: annotatedVoxels(map!, stream, ignored) }),
   };
-}
-
-/** @throws InputError for what cannot be trained on yet */
-export function checkSupported({ name, regionsClassOrder, ignoreLabel }: DatasetDescription): void {
-  if (regionsClassOrder) {
-    throw new InputError(
-      `The labels of ${name} are regions, which training does not support; give each label a single number in dataset.json.`,
-    );
-  }
-  if (ignoreLabel !== undefined) {
-    throw new InputError(
-      `${name} has an ignore label, which training does not support; give those voxels a label and remove it from dataset.json.`,
-    );
-  }
 }
 
 /**
@@ -70,7 +64,7 @@ export function checkTrainingSet(
   patch: Vector3,
 ): string[] {
   const present = new Set(cases.flatMap(({ locations }) => [...locations.keys()]));
-  const absent = labels.slice(1).filter(({ values }) => !values.some((value) => present.has(value)));
+  const absent = labels.slice(1).filter((_, index) => !present.has(index + 1));
   if (absent.length > 0) {
     const which = absent.map((label) => `${label.name} (${label.values.join(', ')})`).join(', ');
     throw new InputError(

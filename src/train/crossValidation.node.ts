@@ -263,7 +263,10 @@ async function writeSummary(
     format: 'unetrpp-cross-validation',
     version: 1,
     dataset: { name: description.name, path: folder, sha256 },
-    labels: description.labels.slice(1).map(({ name, values }) => ({ value: values[0], name })),
+    labels: description.labels.slice(1).map(({ name, values: [value] }, index) => ({
+      value: description.regionsClassOrder?.[index] ?? value,
+      name,
+    })),
     folds: held.map(({ fold, cases }) => ({ fold, bundle: bundleOf(fold), cases: cases.map(({ name }) => name) })),
     dice: { before: foregroundDice(components.before), after: foregroundDice(components.after) },
     components: plain(components),

@@ -61,11 +61,15 @@ describe('a labelled scan for a model', () => {
     expect(trainingCase(other, 'case 0', { image, labels: { ...labels, data } })).toEqual(drawn());
   });
 
-  test('is not for a model of regions', () => {
-    const plan = { ...model.plan, regions: [{}] } as unknown as Model['plan'];
-    expect(() => trainingCase({ ...model, plan }, 'a', drawnLabelledScan(0))).toThrow(
-      'The labels of the model tiny are regions',
-    );
+  test('keeps its values for a model of regions, and is drawn around each region', () => {
+    const regions = [[1, 2, 3], [2], [3]].map((labels) => ({ name: labels.join(), labels }));
+    const ofRegions = { ...model, plan: { ...model.plan, regions, regionsClassOrder: [1, 2, 3] } };
+    const { image, labels } = drawnLabelledScan(0);
+    const { patch, locations } = trainingCase(ofRegions, 'a', { image, labels });
+    expect(patch.labels).toEqual(drawn().patch.labels);
+    expect([...locations.keys()]).toEqual([1, 2]);
+    const other = { ...labels, data: Int16Array.from(labels.data, (value) => 2 * value) };
+    expect(() => trainingCase(ofRegions, 'a', { image, labels: other })).toThrow('declares 0, 1, 2, 3; correct');
   });
 });
 

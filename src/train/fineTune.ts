@@ -17,8 +17,10 @@ import type { Vector3, Volume } from '../volume/index.ts';
 import type { Manifest } from '../weights/index.ts';
 import { type BatchSettings, inThisThread, type TrainingCase } from './batches.ts';
 import { checkScan, emptyCaseNotices, type LabelledScan, prepareCase } from './cases.ts';
+import type { LossSettings } from './lossSettings.ts';
 import { adamW } from './optimizers.ts';
 import { learningRate, type ScheduleSettings } from './schedules.ts';
+import { checkBatch } from './settings.ts';
 import { createTrainer, stepProgram, type TrainerSettings } from './trainer.ts';
 
 export interface FineTuneOptions
@@ -70,23 +72,19 @@ const paceSteps = 10;
  * @throws InputError when the two lie on different grids, the model takes other channels, or does not know a label
  */
 export function trainingCase(model: Model, name: string, scan: LabelledScan): TrainingCase {
-  checkTrainable(model);
-  const values = [...model.labels.keys()];
+  const { regions } = model.plan;
+  const values = regions
+    ? [...new Set([0, ...regions.flatMap((region) => region.labels)])].sort((a, b) => a - b)
+    : [...model.labels.keys()];
   checkScan(name, scan, {
     channels: model.plan.channels.map((channel) => channel.name),
     values,
     by: `the model ${model.name}`,
     advice: 'correct the label map, or take a model that has the label',
   });
-  return prepareCase(name, { ...scan, labels: classesOf(scan.labels, values) }, model.plan);
-}
-
-/** @throws InputError for a model that cannot be trained on */
-function checkTrainable({ name, plan }: Model): void {
-  if (!plan.regions) return;
-  throw new InputError(
-    `The labels of the model ${name} are regions, which may overlap; these cannot be trained yet: take a model whose labels do not.`,
-  );
+  // Regions are made of the labels' values in the loss.
+  const labels = regions ? scan.labels : classesOf(scan.labels, values);
+  return prepareCase(name, { ...scan, labels }, model.plan);
 }
 
 /** A label's place among the network's classes, which its value need not be. */
@@ -98,7 +96,7 @@ function classesOf(labels: Volume, values: readonly number[]): Volume {
 
 /** Bytes that `fineTune` takes at its peak, roughly. */
 export function fineTuneMemory(engine: Engine, model: Model, options: FineTuneOptions = {}): number {
-  return engine.memoryEstimate(stepProgram(model.settings, trainerSettings(options)), options);
+  return engine.memoryEstimate(stepProgram(model.settings, trainerSettings(model, options)), options);
 }
 
 /**
@@ -114,10 +112,10 @@ export async function fineTune(
   options: FineTuneOptions = {},
   { onProgress, signal }: FineTuneListeners = {},
 ): Promise<FineTuned> {
-  checkTrainable(model);
   const { steps = 100, rate = 1e-4, device, threads } = options;
   const notices = noticesOf(cases, model);
-  const settings = trainerSettings(options);
+  const settings = trainerSettings(model, options);
+  checkBatch(model.settings, settings.batch, model.name);
   const patch = model.plan.patch as unknown as Vector3;
   const augmentation = 'augmentation' in options ? options.augmentation : augmentationOf(model);
   const batches = inThisThread(cases, {
@@ -180,15 +178,20 @@ export async function fineTune(
 /** Lets the thread hear what came meanwhile, such as a wish to stop: steps leave it no other moment. */
 const turnOfOthers = () => new Promise<void>((resolve) => setTimeout(resolve));
 
-const trainerSettings = (options: FineTuneOptions): TrainerSettings => ({
+const trainerSettings = (model: Model, options: FineTuneOptions): TrainerSettings => ({
   batch: options.batch ?? 2,
-  loss: options.loss ?? { of: { kind: 'softDiceCrossEntropy' }, lowestHead: 'kept' },
+  loss: options.loss ?? { of: lossOfModel(model), lowestHead: 'kept' },
   optimizer: options.optimizer ?? adamW,
   clipNorm: options.clipNorm === undefined ? 12 : options.clipNorm,
   average: options.average ?? null,
   dropout: options.dropout ?? true,
   seed: options.seed ?? 1,
 });
+
+const lossOfModel = ({ plan: { regions } }: Model): LossSettings['of'] =>
+  regions
+    ? { kind: 'softDiceRegions', regions: regions.map(({ labels }) => labels) }
+    : { kind: 'softDiceCrossEntropy' };
 
 /** The recipe's, but mirrored only along the axes that the model is told to mirror: else left may be told from right. */
 function augmentationOf({ plan }: Model): BatchSettings['augmentation'] {
@@ -198,7 +201,7 @@ function augmentationOf({ plan }: Model): BatchSettings['augmentation'] {
 }
 
 /** @throws InputError when nothing could be learned from the cases */
-function noticesOf(cases: readonly TrainingCase[], { labels }: Model): string[] {
+function noticesOf(cases: readonly TrainingCase[], { labels, plan: { regions } }: Model): string[] {
   if (cases.length === 0) throw new InputError('There is no labelled scan to train on; give at least one.');
   if (cases.every(({ locations }) => locations.size === 0)) {
     const which = cases.length === 1 ? `The label map of ${cases[0].name} has` : 'The label maps have';
@@ -207,10 +210,11 @@ function noticesOf(cases: readonly TrainingCase[], { labels }: Model): string[] 
     );
   }
   const present = new Set(cases.flatMap(({ locations }) => [...locations.keys()]));
-  const absent = [...labels].filter((_, place) => place > 0 && !present.has(place));
-  const forgotten = absent.map(
-    ([value, name]) => `No case has ${name} (${value}); the model may forget how to find it.`,
-  );
+  const learned = regions
+    ? regions.map(({ name, labels: values }) => `${name} (${values.join(', ')})`)
+    : [...labels].slice(1).map(([value, name]) => `${name} (${value})`);
+  const absent = learned.filter((_, index) => !present.has(index + 1));
+  const forgotten = absent.map((each) => `No case has ${each}; the model may forget how to find it.`);
   return [...emptyCaseNotices(cases), ...forgotten];
 }
 

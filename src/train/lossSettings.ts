@@ -8,7 +8,9 @@ import {
   diceFocalLoss,
   focalLoss,
   generalizedDiceLoss,
+  regionMasks,
   softDiceCrossEntropyLoss,
+  softDiceRegionLoss,
   tverskyLoss,
 } from './losses.ts';
 
@@ -30,6 +32,16 @@ const oneLoss = z.discriminatedUnion('kind', [
     hardestPercent: z.number().gt(0).max(100).optional(),
     classWeights,
     ignoredLabel: z.int().min(0).optional(),
+  }),
+  /** nnU-Net's for regions: soft Dice of each region's sigmoid, and binary cross entropy. */
+  z.strictObject({
+    kind: z.literal('softDiceRegions'),
+    /** Labels of each region, in output order: those of the plan. */
+    regions: z.array(z.array(z.int().min(1)).min(1)).min(1),
+    ignoredLabel: z.int().min(1).optional(),
+    batch,
+    overlapShare: share,
+    otherShare: share,
   }),
   /** MONAI's DiceCELoss. */
   z.strictObject({
@@ -81,6 +93,11 @@ export function lossOf(settings: LossSettings['of'], logits: Value, target: Valu
   switch (settings.kind) {
     case 'softDiceCrossEntropy':
       return softDiceCrossEntropyLoss(logits, target, settings);
+    case 'softDiceRegions': {
+      const { regions, ignoredLabel } = settings;
+      const masks = regionMasks(target, regions, ignoredLabel);
+      return softDiceRegionLoss(logits, masks, { ...settings, lastChannelIgnored: ignoredLabel !== undefined });
+    }
     case 'diceCrossEntropy':
       return diceCrossEntropyLoss(logits, target, settings);
     case 'articleDiceCrossEntropy':

@@ -10,8 +10,10 @@ import {
   diceFocalLoss,
   diceLoss,
   focalLoss,
+  regionMasks,
   softDiceCrossEntropyLoss,
   softDiceLoss,
+  softDiceRegionLoss,
   tverskyLoss,
 } from './losses.ts';
 
@@ -40,6 +42,21 @@ describe('by pencil and paper', () => {
   // Two classes, two voxels, logits 0: every probability is 1/2.
   const even = float64([1, 2, 2], [0, 0, 0, 0]);
   const labels = float64([1, 1, 2], [0, 1]);
+
+  it('regions are masks of the labels, and what is ignored pulls nowhere', () => {
+    // Four voxels: of the outer region, of both, of none, ignored. Logits 0: every probability is 1/2.
+    const zeros = float64([1, 2, 4], new Array(8).fill(0));
+    const loss = (target: readonly number[], ignored: number) =>
+      lossOf(zeros, float64([1, 1, 4], target), (x, y) =>
+        softDiceRegionLoss(x, regionMasks(y, [[1, 2], [2]], ignored), { smooth: 0, lastChannelIgnored: true }),
+      );
+    const { value, gradient } = loss([1, 2, 0, 3], 3);
+    // Dice 2 * 1 / (1.5 + 2) and 2 * 0.5 / (1.5 + 1); entropy log 2 of each channel.
+    expect(value).toBeCloseTo(-(2 / 3.5 + 1 / 2.5) / 2 + 2 * Math.log(2), 12);
+    expect([gradient[3], gradient[7]]).toEqual([0, 0]);
+    expect(gradient.filter((each) => each === 0)).toHaveLength(2);
+    expect(loss([1, 2, 0, 9], 9)).toEqual({ value, gradient });
+  });
 
   it('cross entropy of two even classes is log 2, and pulls the right one up by half a voxel’s share', () => {
     const { value, gradient } = lossOf(even, labels, crossEntropyLoss);

@@ -16,6 +16,7 @@ import { InputError } from '../errors.ts';
 import {
   absolute,
   add,
+  concatenate,
   divide,
   equal,
   exponential,
@@ -388,6 +389,20 @@ export function softDiceRegionLoss(logits: Value, regions: Value, options: Regio
   const each = binaryCrossEntropy(logits, channelMasks(masks, logits, 0));
   const entropy = divide(total(multiply(each, kept)), maximum(total(kept), filled(1e-8)));
   return shared(softDiceLoss(logits, masks, dice, kept), entropy, options);
+}
+
+/**
+ * Regions of label maps as masks, for `softDiceRegionLoss`: a voxel is in a region when its label is one of the region's.
+ * @param labels [b, 1, spatial..]
+ * @param ignoredLabel where one is given, a last channel is 1 where it is
+ * @returns [b, regions (+ 1), spatial..]
+ */
+export function regionMasks(labels: Value, regions: readonly (readonly number[])[], ignoredLabel?: number): Value {
+  const values = new Set(regions.flat());
+  const masks = new Map([...values].map((value) => [value, equal(labels, filled(value))]));
+  const channels = regions.map((region) => [...new Set(region)].map((value) => masks.get(value)!).reduce(add));
+  if (ignoredLabel !== undefined) channels.push(equal(labels, filled(ignoredLabel)));
+  return channels.length === 1 ? channels[0] : concatenate(channels, 1);
 }
 
 /** What a ratio of overlap is made of, each [b, c, 1..], or [1, c, 1..] over the batch. */

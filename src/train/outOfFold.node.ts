@@ -9,10 +9,12 @@ import type { DatasetDescription } from '../dataset/description.ts';
 import type { CaseFiles } from '../dataset/folder.node.ts';
 import type { Engine } from '../engine/engine.ts';
 import {
+  dice,
   type EvaluatedCase,
   type Evaluation,
   type EvaluationSettings,
   evaluateCases,
+  mean,
   scoreCase,
 } from '../evaluate/index.ts';
 import {
@@ -150,40 +152,52 @@ export interface ScoringWork {
 
 /**
  * Decides on the post-processing, then scores what it makes of the masks. Every pair is read twice, and one is in memory at a
- * time.
+ * time. Masks of regions, whose voxels belong to several, are left and scored as they are.
  */
 export async function scoreOutOfFold(
-  { labels, ignoreLabel }: DatasetDescription,
+  { labels, ignoreLabel, regionsClassOrder }: DatasetDescription,
   held: readonly HeldOut[],
   { connectivity, metrics, onCase, signal }: ScoringWork,
 ): Promise<OutOfFold> {
   const pairs = pairsOf(held);
-  const foreground = labels.slice(1).map(({ name, values }) => ({ name, values: [values[0]] }));
+  const region = regionsClassOrder !== undefined && { region: true };
+  const foreground = labels.slice(1).map(({ name, values }) => ({ name, values, ...region }));
   const values = foreground.map((label) => label.values[0]);
+  const looks = regionsClassOrder ? 1 : 2;
   const tell = (done: number) => {
     signal?.throwIfAborted();
-    onCase?.(done, 2 * pairs.length);
+    onCase?.(done, looks * pairs.length);
   };
   const scored: ComponentScores[] = [];
-  for (const { reference, mask } of pairs) {
+  for (const { reference, mask } of regionsClassOrder ? [] : pairs) {
     tell(scored.length);
     const [expected, predicted] = [await readLabels(reference), await readLabels(mask)];
     scored.push(componentScores(expected, predicted, values, { connectivity, ignoreLabel }));
   }
-  const components = decideComponents(scored, values);
+  const decided = regionsClassOrder ? undefined : decideComponents(scored, values);
   const settings: EvaluationSettings = { labels: foreground, ignoreLabel, metrics };
   const cases: EvaluatedCase[] = [];
   for (const { name, reference, mask } of pairs) {
-    tell(pairs.length + cases.length);
+    tell(scored.length + cases.length);
     const [expected, predicted] = [await readLabels(reference), await readLabels(mask)];
-    const kept = components.keep.reduce(
+    const kept = (decided?.keep ?? []).reduce<Volume['data']>(
       (data, set) => keepLargestComponent(data, predicted.shape, set, { connectivity }).data,
       predicted.data,
     );
     const scores = scoreCase(name, expected, { ...predicted, data: kept }, settings);
     cases.push({ ...scores, referenceFile: reference, predictionFile: mask });
   }
-  return { components, evaluation: evaluateCases(cases, settings) };
+  const evaluation = evaluateCases(cases, settings);
+  return { components: decided ?? allKept(evaluation), evaluation };
+}
+
+/** No post-processing. */
+function allKept({ cases, labels }: Evaluation): ComponentDecision {
+  const before = labels.map((_, index) => {
+    const values = cases.map((each) => dice(each.labels[index].overlap, 'nan')).filter((value) => !Number.isNaN(value));
+    return values.length === 0 ? null : mean(values);
+  });
+  return { keep: [], steps: [], before, after: before };
 }
 
 /** Mean over labels of their means, of those that have one; null of none. */

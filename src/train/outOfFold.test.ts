@@ -73,6 +73,25 @@ describe('masks of cases that were held back', () => {
     expect(evaluation.cases.map(({ name }) => name)).toEqual(['c, fold 2', 'c, fold 3']);
   });
 
+  test('of regions are scored as they are, each region by its own voxels, without those that are ignored', async () => {
+    const regions = {
+      ...description,
+      labels: [
+        { name: 'background', values: [0] },
+        { name: 'whole', values: [1, 2] },
+        { name: 'core', values: [2] },
+      ],
+      regionsClassOrder: [1, 2],
+      ignoreLabel: 3,
+    };
+    const { components, evaluation } = await scoreOutOfFold(regions, [held(4, 'd', '1122003', '1220012')], {
+      connectivity: 26,
+    });
+    // Whole: 3 of 4 and 4, and one apart; core: 1 of 2 and 2.
+    expect(components).toEqual({ keep: [], steps: [], before: [0.75, 0.5], after: [0.75, 0.5] });
+    expect(evaluation.summary.labels.map(({ metrics }) => metrics.dice!.mean)).toEqual([0.75, 0.5]);
+  });
+
   test('have a mean over the labels that some case has', () => {
     expect(foregroundDice([0.5, null, 1])).toBe(0.75);
     expect(foregroundDice([null])).toBeNull();

@@ -1,5 +1,6 @@
 /** From a data set's folder to its plan: cases measured, rules applied. */
 import { readFile } from 'node:fs/promises';
+import { plannedRegions } from '../dataset/description.ts';
 import { fingerprintOf } from '../dataset/fingerprint.node.ts';
 import { nnunetSamples } from '../dataset/fingerprint.ts';
 import type { Dataset } from '../dataset/folder.node.ts';
@@ -9,7 +10,6 @@ import type { Shape } from '../tensor.ts';
 import { readBytes } from '../volume/files.node.ts';
 import { readPickle } from '../weights/index.ts';
 import { readCase } from './cases.node.ts';
-import { checkSupported } from './cases.ts';
 import { settingsInPlan } from './planFile.ts';
 import { type Planned, planTraining } from './planning.ts';
 import type { TrainSettings } from './settings.ts';
@@ -35,7 +35,6 @@ export async function planDataset(
   { fold = 'all', sha256, patch, nnunet, onCase, signal }: PlanRequest,
 ): Promise<Planned & { readonly fingerprint: Fingerprint }> {
   const { description, folder } = dataset;
-  checkSupported(description);
   const given = nnunet === undefined ? undefined : await readNnunetPlan(nnunet, description.channels);
   // Of other channels nothing is normalized by the intensities of the data set, and 10^8 draws take a second.
   const samples =
@@ -47,6 +46,8 @@ export async function planDataset(
     fold,
     channels: description.channels,
     labels: description.labels.map(({ name }) => name),
+    regions: plannedRegions(description),
+    ignoreLabel: description.ignoreLabel,
     fingerprint,
     patch,
     nnunet: given,

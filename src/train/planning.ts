@@ -18,6 +18,7 @@ import {
 import { type UnetrppSettings, unetrppPresets } from '../nets/index.ts';
 import { elementCount, type Shape, showShape } from '../tensor.ts';
 import { percentile, type Vector3 } from '../volume/index.ts';
+import type { LossSettings } from './lossSettings.ts';
 import { adamW, nesterovSgd } from './optimizers.ts';
 import type { TrainSettings } from './settings.ts';
 
@@ -41,6 +42,10 @@ export interface PlanningInput {
   /** Names of the channels, and of the labels with the background. */
   readonly channels: readonly string[];
   readonly labels: readonly string[];
+  /** Where labels are regions, which may overlap: as the plan has them. */
+  readonly regions?: Pick<Plan, 'regions' | 'regionsClassOrder'>;
+  /** Voxels that nothing is learned from. */
+  readonly ignoreLabel?: number;
   readonly fingerprint: Fingerprint;
   /** Voxels along d, h, w that a person chose. */
   readonly patch?: Shape;
@@ -219,7 +224,7 @@ const normalizationReason: Readonly<Record<Channel['normalization'], string>> = 
 
 /** What widths, optimizer and schedule are for a size, with the reasons. */
 export function sized(settings: TrainSettings, size: Size): TrainSettings {
-  const { network } = settings;
+  const { network, loss } = settings;
   if (size === 'published') {
     const { featureSize, dims, projections, decoderProjections, depths, decoderDepths, attentionDropout } =
       unetrppPresets.synapse;
@@ -231,7 +236,7 @@ export function sized(settings: TrainSettings, size: Size): TrainSettings {
       batchesPerEpoch: 250,
       optimizer: nesterovSgd,
       schedule: { kind: 'poly', rate: 0.01, exponent: 0.9, warmupSteps: 0, per: 'epoch' },
-      loss: { of: { kind: 'softDiceCrossEntropy' }, lowestHead: 'kept' },
+      loss: { of: lossWithBatch(loss.of, false), lowestHead: 'kept' },
       average: null,
     };
   }
@@ -242,9 +247,18 @@ export function sized(settings: TrainSettings, size: Size): TrainSettings {
     batchesPerEpoch: 250,
     optimizer: adamW,
     schedule: { kind: 'poly', rate: 0.003, exponent: 0.9, warmupSteps: 100, per: 'step' },
-    loss: { of: { kind: 'softDiceCrossEntropy', batch: true }, lowestHead: 'kept' },
+    loss: { of: lossWithBatch(loss.of, true), lowestHead: 'kept' },
     average: 0.999,
   };
+}
+
+/** nnU-Net's loss for classes or regions, ignoring what the one that is given ignores. */
+function lossWithBatch(of: LossSettings['of'], batch: boolean): LossSettings['of'] {
+  const ignored = 'ignoredLabel' in of && of.ignoredLabel !== undefined && { ignoredLabel: of.ignoredLabel };
+  const rest = { ...ignored, ...(batch && { batch }) };
+  return of.kind === 'softDiceRegions'
+    ? { kind: of.kind, regions: of.regions, ...rest }
+    : { kind: 'softDiceCrossEntropy', ...rest };
 }
 
 /** The same settings with another patch; the augmentation is that of the patch. */
@@ -269,7 +283,8 @@ export function batchFor(patch: Shape, size: Size): number {
  * @throws InputError when the name of a channel does not say how it is normalized
  */
 export function planTraining(input: PlanningInput): Planned {
-  const { dataset, fold, channels, labels, fingerprint, nnunet } = input;
+  const { dataset, fold, channels, labels, regions, ignoreLabel, fingerprint, nnunet } = input;
+  const classes = regions?.regions?.length ?? labels.length;
   const { code, count } = commonOrientation(fingerprint.cases);
   const cases = fingerprint.cases.map((each) => turnedTo(each, code));
   const back = (values: readonly number[], order: readonly number[]) =>
@@ -279,7 +294,7 @@ export function planTraining(input: PlanningInput): Planned {
     shapes: cases.map(({ shape }) => shape),
     medianRelativeSize: fingerprint.medianRelativeSize,
     channels,
-    classes: labels.length,
+    classes,
     trainingCases: cases.length,
   };
   const rules = nnunetPlan('plain', data, {
@@ -341,7 +356,9 @@ export function planTraining(input: PlanningInput): Planned {
     },
     orientation: code,
     inference: { step: 0.5, mirrorAxes: mirrored ? [leftRight] : [] },
+    ...regions,
   });
+  const ignored = ignoreLabel === undefined ? {} : { ignoredLabel: ignoreLabel };
   const bare: TrainSettings = {
     format: 'unetrpp-training',
     version: 1,
@@ -351,7 +368,7 @@ export function planTraining(input: PlanningInput): Planned {
     network: structuredClone({
       ...unetrppPresets.synapse,
       inputChannels: channels.length,
-      classes: labels.length,
+      classes,
       patch,
       stem,
     }) as TrainSettings['network'],
@@ -363,7 +380,12 @@ export function planTraining(input: PlanningInput): Planned {
     timeLimit: null,
     optimizer: nesterovSgd,
     schedule: { kind: 'constant', rate: 0.01, warmupSteps: 0 },
-    loss: { of: { kind: 'softDiceCrossEntropy' }, lowestHead: 'kept' },
+    loss: {
+      of: plan.regions
+        ? { kind: 'softDiceRegions', regions: plan.regions.map((region) => region.labels), ...ignored }
+        : { kind: 'softDiceCrossEntropy', ...ignored },
+      lowestHead: 'kept',
+    },
     clipNorm: 12,
     average: null,
     dropout: true,

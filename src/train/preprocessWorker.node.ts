@@ -15,7 +15,7 @@ async function answerOf(files: CaseFiles): Promise<PreprocessAnswer> {
     if (found) return { made: false, notices: found.notices };
     const scan = await readCase(files, description);
     const notices = scan.notices ?? [];
-    await storeCase(folder, plan, key, prepareCase(files.name, scan, plan), notices);
+    await storeCase(folder, plan, key, prepareCase(files.name, scan, plan, description.ignoreLabel), notices);
     return { made: true, notices };
   } catch (error) {
     const { name: kind, message, stack } = error as Error;

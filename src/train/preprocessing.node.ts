@@ -7,7 +7,6 @@ import type { DatasetDescription, Plan } from '../dataset/index.ts';
 import { InputError, ResourceError } from '../errors.ts';
 import { prepareOutputFolder, removeAbandoned } from '../wholeFiles.node.ts';
 import { planFolder } from './caseCache.node.ts';
-import { checkSupported } from './cases.ts';
 import { startWorker, usualWorkers } from './worker.node.ts';
 
 export interface PreprocessOptions {
@@ -49,7 +48,6 @@ export async function preprocess(
   folder: string,
   { workers = usualWorkers(), onCase, signal }: PreprocessOptions = {},
 ): Promise<Preprocessed> {
-  checkSupported(description);
   signal?.throwIfAborted();
   const own = planFolder(folder, plan);
   const abandonFolder = await prepareOutputFolder(folder);

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { plannedRegions, writtenLabels } from '../dataset/description.ts';
 import { type CaseFiles, type Dataset, datasetHash, openDataset } from '../dataset/folder.node.ts';
 import { splitOf } from '../dataset/split.ts';
 import type { DeviceName, Engine } from '../engine/engine.ts';
@@ -20,7 +21,7 @@ import type { AnyCase, BatchSettings, TrainingCase } from './batches.ts';
 import { planWithin } from './budget.ts';
 import { preparedFolder } from './caseCache.node.ts';
 import { loadCases, readCase } from './cases.node.ts';
-import { checkSupported, checkTrainingSet } from './cases.ts';
+import { checkTrainingSet } from './cases.ts';
 import { fineTuningWeights } from './fineTuning.ts';
 import { openLoader } from './loader.node.ts';
 import { planDataset, readPlanFile } from './plan.node.ts';
@@ -176,7 +177,6 @@ const mostNotices = 6;
 /** All of a request that can be known without reading every scan for training. @throws InputError */
 async function openRequest(request: RunRequest, listeners: RunListeners, engine?: Engine) {
   const dataset = await openDataset(request.dataset);
-  checkSupported(dataset.description);
   const split = splitOf(
     dataset.cases.map(({ name }) => name),
     dataset.splits,
@@ -345,43 +345,54 @@ function goneOn(begun: TrainSettings, settings: TrainSettings): TrainSettings {
 }
 
 /**
- * The network of a bundle, for this data set; and its plan, where the channels are as many. Scans are mirrored along the axes
+ * The network of a bundle, for this data set; and its plan but for regions, where the channels are as many. Scans are mirrored along the axes
  * that the bundle's plan mirrors: else left may be told from right.
  */
 function likeBundle(settings: TrainSettings, { settings: network, plan, name, manifest }: Model): TrainSettings {
   const { patch, classes, inputChannels } = settings.network;
   const { augmentation } = settings;
   const { mirrorAxes } = plan.inference;
+  const { regions: _regions, regionsClassOrder: _order, ...preparing } = plan;
+  const { regions, regionsClassOrder } = settings.plan;
   const mirror = ([0, 1, 2] as const).map((axis) => (mirrorAxes.includes(axis) ? 0.5 : 0)) as [number, number, number];
   return {
     ...settings,
     from: { name, sha256: manifest.weights.sha256 },
     network: structuredClone({ ...network, patch, classes, inputChannels }) as TrainSettings['network'],
-    plan: plan.channels.length === inputChannels ? { ...plan, patch: settings.plan.patch } : settings.plan,
+    plan:
+      plan.channels.length === inputChannels
+        ? { ...preparing, patch: settings.plan.patch, ...(regions && { regions, regionsClassOrder }) }
+        : settings.plan,
     augmentation: augmentation && { ...augmentation, mirror },
   };
 }
 
 /** @throws InputError where the settings are for another data set */
-function checkAgainst({ network, plan }: TrainSettings, { description }: Dataset): void {
-  const { channels, labels, name } = description;
-  const wrong = (what: string, given: number, wanted: number, which: readonly string[]) =>
+function checkAgainst({ network, plan, loss: { of: loss } }: TrainSettings, { description }: Dataset): void {
+  const { channels, labels, name, ignoreLabel } = description;
+  const correct = 'correct --config, or leave it out there';
+  const wrong = (what: string, given: number, which: readonly string[]) =>
     new InputError(
-      `The settings say ${given} ${what}, and ${name} has ${wanted} (${which.join(', ')}); correct --config, or leave it out there.`,
+      `The settings say ${given} ${what}, and ${name} has ${which.length} (${which.join(', ')}); ${correct}.`,
     );
-  if (network.inputChannels !== channels.length) {
-    throw wrong('channels', network.inputChannels, channels.length, channels);
-  }
-  if (network.classes !== labels.length) {
-    throw wrong(
-      'classes',
-      network.classes,
-      labels.length,
-      labels.map((label) => label.name),
+  const { regions, regionsClassOrder } = plannedRegions(description);
+  const outputs = (regions ?? labels).map((each) => each.name);
+  if (network.inputChannels !== channels.length) throw wrong('channels', network.inputChannels, channels);
+  if (network.classes !== outputs.length) throw wrong('classes', network.classes, outputs);
+  const decided = (of: Pick<TrainSettings['plan'], 'regions' | 'regionsClassOrder'>) =>
+    JSON.stringify([of.regions?.map((region) => region.labels), of.regionsClassOrder]);
+  if (decided(plan) !== decided({ regions, regionsClassOrder })) {
+    throw new InputError(
+      regions
+        ? `The plan of the settings has not the regions of ${name}, or not in their order (${outputs.join(', ')}); ${correct}.`
+        : `The plan of the settings has regions, and ${name} has none; ${correct}.`,
     );
   }
-  if (plan.regions) {
-    throw new InputError('The plan has regions, which training does not support; remove them from --config.');
+  if (ignoreLabel !== undefined && !('ignoredLabel' in loss && loss.ignoredLabel === ignoreLabel)) {
+    throw new InputError(
+      `${name} has the ignore label ${ignoreLabel}, and the loss ${loss.kind} of the settings would learn from its voxels; ` +
+        `give loss.of the "ignoredLabel" ${ignoreLabel}, which softDiceCrossEntropy and softDiceRegions know, or leave it out.`,
+    );
   }
 }
 
@@ -427,7 +438,12 @@ async function runChecked(
       labels: new Map(manifest.labels.map(({ value, name }) => [value, name])),
       weights: trainer.weights(),
     };
-    scored = await validate(engine, model, validationCases.slice(0, count), { device, threads, signal: aborted });
+    scored = await validate(engine, model, validationCases.slice(0, count), {
+      device,
+      threads,
+      ignoreLabel: dataset.description.ignoreLabel,
+      signal: aborted,
+    });
     return summarize(scored);
   };
 
@@ -521,7 +537,7 @@ function manifestOf({ network, plan, fold }: TrainSettings, { description, cases
     name: description.name.toLowerCase(),
     description: `UNETR++ (patch ${showShape(network.patch)}) for ${names.join(', ')}, trained on fold ${fold} of ${description.name} (${cases.length} cases in all).`,
     network: { name: 'unetrpp', settings: network },
-    labels: description.labels.map(({ name, values }) => ({ value: values[0], name })),
+    labels: writtenLabels(description),
     plan,
     provenance: { source: `trained on ${description.name}`, madeBy: `unetrpp ${version}` },
   };

@@ -4,6 +4,8 @@ import { trainingAugmentation } from '../dataset/index.ts';
 import { InputError } from '../errors.ts';
 import { checkTrainSettings, completeSettings, firstDifference, mirroredAsTrained } from './settings.ts';
 
+const regions = { regions: [[1, 2], [2]].map((labels) => ({ name: 'r', labels })), regionsClassOrder: [1, 2] };
+
 const over = (...parts: unknown[]) => completeSettings(drawnSettings, parts, 'recipe.json');
 
 describe('settings that are completed', () => {
@@ -33,6 +35,11 @@ describe('settings that are completed', () => {
     expect(axesOf({ augmentation: null, plan: { inference: { mirrorAxes: [2] } } }, undefined)).toEqual([2]);
   });
 
+  test('may have a batch of 1 where the last grid has two voxels', () => {
+    const patch = [16, 8, 8];
+    expect(over({ batch: 1, network: { patch }, plan: { patch } }).batch).toBe(1);
+  });
+
   test('may have a setting turned off', () => {
     expect(over({ clipNorm: null, average: null })).toMatchObject({ clipNorm: null, average: null });
   });
@@ -51,6 +58,28 @@ describe('settings are refused', () => {
     ['another number of channels', { network: { inputChannels: 2 } }, /plan has 1 channels and the network takes 2/],
     ['neither epochs nor a limit', { epochs: null }, /epochs: must be a number where there is no timeLimit/],
     ['nothing', null, /^recipe.json: the whole/],
+    // 8 x 8 x 8 voxels are one after three halvings; its variance has the divisor 1 - 1.
+    [
+      'a last grid of one voxel in a batch of 1',
+      { batch: 1 },
+      /^recipe.json: with the patch 8x8x8 the network's last grid is a single voxel, .* give batch 2, or a larger patch/,
+    ],
+    [
+      'regions with a loss of labels',
+      { plan: regions, network: { classes: 2 } },
+      /loss softDiceCrossEntropy is not of these; .* softDiceRegions with "regions" \[\[1,2\],\[2\]\]/,
+    ],
+    [
+      'regions with a loss of others',
+      { plan: regions, network: { classes: 2 }, loss: { of: { kind: 'softDiceRegions', regions: [[1, 2], [1]] } } },
+      /is not of these/,
+    ],
+    [
+      'a loss of regions where there are none',
+      { loss: { of: { kind: 'softDiceRegions', regions: [[1, 2], [2]] } } },
+      /the plan has none; take softDiceCrossEntropy/,
+    ],
+    ['other classes than regions', { plan: regions }, /has 2 regions and the network 3 classes/],
   ])('for %s', (_, part, message) => {
     expect(() => over(part)).toThrow(InputError);
     expect(() => over(part)).toThrow(message);

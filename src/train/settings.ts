@@ -7,8 +7,8 @@
 import { z } from 'zod';
 import { type AugmentationSettings, planSchema } from '../dataset/index.ts';
 import { InputError } from '../errors.ts';
-import { checkSettings, unetrppSettings } from '../nets/index.ts';
-import { sameShape, showShape } from '../tensor.ts';
+import { checkSettings, stageGrids, unetrppSettings } from '../nets/index.ts';
+import { elementCount, sameShape, showShape } from '../tensor.ts';
 import { lossSettings } from './lossSettings.ts';
 import { optimizerSettings } from './optimizers.ts';
 import { scheduleSettings } from './schedules.ts';
@@ -135,7 +135,39 @@ export function checkTrainSettings(value: unknown, name: string): TrainSettings 
       `${name}: the plan has ${plan.channels.length} channels and the network takes ${network.inputChannels}; give both the same.`,
     );
   }
+  checkRegions(parsed.data, name);
+  checkBatch(network, parsed.data.batch, name);
   return parsed.data;
+}
+
+/**
+ * Batch norms keep a variance with divisor n - 1: of a single value there is none.
+ * @param name what to call the settings in messages
+ * @throws InputError where the network's last grid has one voxel in the whole batch
+ */
+export function checkBatch(network: TrainSettings['network'], batch: number, name: string): void {
+  if (batch * elementCount(stageGrids(network).at(-1)!) > 1) return;
+  throw new InputError(
+    `${name}: with the patch ${showShape(network.patch)} the network's last grid is a single voxel, which has no variance in a batch of 1; ` +
+      'give batch 2, or a larger patch.',
+  );
+}
+
+/** @throws InputError where network, plan and loss are not for the same regions, or not all for regions */
+function checkRegions({ network, plan: { regions }, loss: { of: loss } }: TrainSettings, name: string): void {
+  if (regions && regions.length !== network.classes) {
+    throw new InputError(
+      `${name}: the plan has ${regions.length} regions and the network ${network.classes} classes; give it one class for each region.`,
+    );
+  }
+  const ofPlan = JSON.stringify(regions?.map(({ labels }) => labels));
+  const ofLoss = loss.kind === 'softDiceRegions' ? JSON.stringify(loss.regions) : undefined;
+  if (ofPlan === ofLoss) return;
+  throw new InputError(
+    regions
+      ? `${name}: the plan has regions, and the loss ${loss.kind} is not of these; give loss.of the kind softDiceRegions with "regions" ${ofPlan}.`
+      : `${name}: the loss softDiceRegions is for regions, and the plan has none; take softDiceCrossEntropy.`,
+  );
 }
 
 /** What may differ between the parts of one run: how long it goes on, and where the data lie. */

@@ -4,7 +4,7 @@
  * user of the bundle will see.
  */
 import type { CompileOptions, Engine } from '../engine/engine.ts';
-import { dice, mean, overlaps } from '../evaluate/index.ts';
+import { dice, mean, regionOverlaps } from '../evaluate/index.ts';
 import { createSegmenter, type Model } from '../predict/index.ts';
 import type { Volume } from '../volume/index.ts';
 import type { Scores } from './run.ts';
@@ -16,35 +16,41 @@ export interface ValidationCase {
 
 export interface CaseScores {
   readonly name: string;
-  /** By the name of the label; NaN where neither the prediction nor the reference has it. */
+  /** By the name of the label or region; NaN where neither the prediction nor the reference has it. */
   readonly dice: Readonly<Record<string, number>>;
 }
 
 export interface ValidationOptions extends Pick<CompileOptions, 'device' | 'threads'> {
+  /** Value of references that says "not judged". */
+  readonly ignoreLabel?: number;
   readonly onCase?: (scores: CaseScores) => void;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Dice of every label but the background, case by case, without mirroring.
+ * Dice of every label but the background, or of every region, case by case, without mirroring.
  * @throws InputError when an image does not fit the model
  */
 export async function validate(
   engine: Engine,
   model: Model,
   cases: readonly ValidationCase[],
-  { onCase, signal, ...options }: ValidationOptions = {},
+  { onCase, signal, ignoreLabel, ...options }: ValidationOptions = {},
 ): Promise<CaseScores[]> {
   const segmenter = await createSegmenter(engine, model, options);
   try {
     const scores: CaseScores[] = [];
+    const labelled = [...model.labels]
+      .filter(([value]) => value !== 0)
+      .map(([value, name]) => ({ name, labels: [value] }));
+    const judged = model.plan.regions ?? labelled;
+    const sets = judged.map((each) => each.labels);
     for (const { name, read } of cases) {
       signal?.throwIfAborted();
       const { image, labels } = await read();
       const predicted = await segmenter.segment(image, { signal });
-      const values = [...model.labels.keys()].filter((value) => value !== 0);
-      const counts = overlaps(labels, predicted.labels, values);
-      const each = values.map((value) => [model.labels.get(value)!, dice(counts.get(value)!, 'nan')] as const);
+      const counts = regionOverlaps(labels, predicted.labels, sets, ignoreLabel);
+      const each = counts.map((count, index) => [judged[index].name, dice(count, 'nan')] as const);
       scores.push({ name, dice: Object.fromEntries(each) });
       onCase?.(scores.at(-1)!);
     }
