@@ -36,6 +36,13 @@ describe('a case', () => {
     expect(measureCase('drawn', image, labels, 10).drawn.map((values) => [...values])).toEqual([[[3, 10]], [[30, 10]]]);
   });
 
+  test('is measured without voxels that are ignored', () => {
+    const labels = volume([1, 2, 4], Float32Array.of(0, 0, 1, 0, 2, 0, 0, 0));
+    const { fingerprint, drawn } = measureCase('drawn', image, labels, 10, 2);
+    expect(fingerprint).toMatchObject({ foregroundShape: [1, 1, 1], labelCenters: { 1: [0, 0, 2] } });
+    expect(drawn.map((values) => [...values])).toEqual([[[3, 10]], [[30, 10]]]);
+  });
+
   test('without foreground gives none', () => {
     const { fingerprint, drawn } = measureCase('drawn', image, volume([1, 2, 4], new Float32Array(8)), 10);
     expect(fingerprint).toMatchObject({ foregroundShape: null, labelCenters: {} });

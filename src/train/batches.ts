@@ -26,7 +26,7 @@ export interface TrainingCase {
   /** The prepared image and its labels on the same grid; labels are -1 outside of the non-zero mask. */
   readonly patch: Patch;
   readonly locations: ForegroundLocations;
-  /** Some voxels that are not to be ignored, as flat indices; where the data set has an ignore label. */
+  /** Some voxels that are not to be ignored, as flat indices; where a label is, and there are any. */
   readonly annotated?: Int32Array;
 }
 

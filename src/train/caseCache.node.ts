@@ -140,10 +140,7 @@ export async function storeCase(
     for (const [label, voxels] of locations) {
       await write(`locations/${label}`, 'int32', [voxels.length], [voxels.length], voxels);
     }
-    // A chunk has one element at least.
-    if (annotated) {
-      await write('annotated', 'int32', [annotated.length], [Math.max(1, annotated.length)], annotated);
-    }
+    if (annotated) await write('annotated', 'int32', [annotated.length], [annotated.length], annotated);
   });
   return { name, folder: path, shape, channels, locations, ...(annotated && { annotated }), notices };
 }

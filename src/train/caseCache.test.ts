@@ -73,6 +73,25 @@ describe('a stored case', () => {
     expect(whole.locations).toEqual(prepared[0].locations);
   });
 
+  test('keeps what is annotated where a label is ignored, and is another for other regions', async () => {
+    const { cases, description } = await preparedCases();
+    const scan = await readCase(cases[0], description);
+    const prepared = prepareCase('case_0', scan, plan, 2);
+    expect(prepared.annotated!.length).toBeGreaterThan(0);
+    const folder = join(scratch, 'sparse');
+    const stored = await storeCase(folder, plan, 'key', prepared, []);
+    expect(stored.annotated).toEqual(prepared.annotated);
+    expect((await readStored((await findCase(folder, plan, 'case_0', 'key'))!)).annotated).toEqual(prepared.annotated);
+
+    const regions = { ...plan, regions: [{ name: 'both', labels: [1, 2] }], regionsClassOrder: [1] };
+    const keys = [
+      await caseKey(cases[0], description, plan),
+      await caseKey(cases[0], description, regions),
+      await caseKey(cases[0], { ...description, labels: description.labels.slice(0, 2), ignoreLabel: 2 }, plan),
+    ];
+    expect(new Set(keys).size).toBe(3);
+  });
+
   test('of several chunks gives patches as the case in memory does, beyond its ends too', async () => {
     const size: Vector3 = [20, 70, 66];
     const count = 20 * 70 * 66;

@@ -173,6 +173,8 @@ describe('a prepared case', () => {
     const plain = prepareCase('drawn', { image, labels: sparse }, plan, 3);
     expect([...plain.locations.keys()]).toEqual([1, 2]);
     expect(prepareCase('drawn', { image, labels: sparse }, plan).annotated).toBeUndefined();
+    const nothing = { ...sparse, data: new Uint8Array(9).fill(3) };
+    expect(prepareCase('drawn', { image, labels: nothing }, plan, 3)).not.toHaveProperty('annotated');
   });
 
   test('can lie in memory that threads share', () => {

@@ -44,11 +44,16 @@ export function prepareCase(name: string, { image, labels }: LabelledScan, plan:
   const prepared = prepare(turned(image), plan, turned(labels));
   const stream = randomStream(...[...name].map((letter) => letter.codePointAt(0)!));
   const { shape, image: values, labels: map } = prepared;
+  const locations = foregroundLocations(map!, stream, {
+    regions: plan.regions?.map((region) => region.labels),
+    ignored,
+  });
+  const annotated = ignored === undefined ? undefined : annotatedVoxels(map!, stream, ignored);
   return {
     name,
     patch: { shape, channels: plan.channels.length, image: values, labels: Int16Array.from(map!) },
-    locations: foregroundLocations(map!, stream, { regions: plan.regions?.map((region) => region.labels), ignored }),
-    ...(ignored !== undefined && { annotated: annotatedVoxels(map!, stream, ignored) }),
+    locations,
+    ...(annotated?.length && { annotated }),
   };
 }
 

@@ -5,7 +5,7 @@ import { checkSettings, unetrppPresets } from '../nets/index.ts';
 import { elementCount } from '../tensor.ts';
 import type { Vector3 } from '../volume/index.ts';
 import { planFile, planPart } from './planFile.ts';
-import { planTraining, shrunk, withPatch } from './planning.ts';
+import { planTraining, shrunk, sized, withPatch } from './planning.ts';
 import { checkTrainSettings } from './settings.ts';
 
 const measured = (shape: Vector3, spacing: Vector3 = [1, 1, 1], changes: Partial<CaseFingerprint> = {}) => ({
@@ -58,6 +58,46 @@ describe('a plan', () => {
       expect(() => checkTrainSettings(settings, 'the plan')).not.toThrow();
       expect(() => checkSettings(withPatch(settings, focusedPatch).network)).not.toThrow();
       expect(elementCount(settings.network.patch)).toBeLessThanOrEqual(1_250_000);
+    }
+  });
+
+  test('of regions has a class for each, and ignores what the data set does, whatever the size', () => {
+    const regions = {
+      regions: [
+        { name: 'whole', labels: [1, 2, 3] },
+        { name: 'core', labels: [2, 3] },
+      ],
+      regionsClassOrder: [1, 2],
+    };
+    for (const shape of [
+      [36, 50, 35],
+      [148, 512, 512],
+    ] as const) {
+      const { settings, explanation } = planTraining({
+        dataset: { name: 'Drawn', path: 'nowhere', sha256: '0'.repeat(64) },
+        fold: 0,
+        channels: ['MRI'],
+        labels: ['background', 'whole', 'core'],
+        regions,
+        ignoreLabel: 4,
+        fingerprint: fingerprint([measured(shape)]),
+      });
+      expect(checkTrainSettings(settings, 'the plan').network.classes).toBe(2);
+      expect(settings.plan).toMatchObject(regions);
+      for (const size of ['published', 'compact'] as const) {
+        const { of } = sized(settings, size).loss;
+        expect(of).toMatchObject({
+          kind: 'softDiceRegions',
+          regions: [
+            [1, 2, 3],
+            [2, 3],
+          ],
+          ignoredLabel: 4,
+        });
+      }
+      expect(explanation.map(({ key }) => key)).toEqual(
+        expect.arrayContaining(['loss.of.kind', 'loss.of.ignoredLabel']),
+      );
     }
   });
 

@@ -442,6 +442,7 @@ export function planTraining(input: PlanningInput): Planned {
         ? 'it was given'
         : `the median case is ${showShape(medianShape)} at this spacing and nnU-Net would take ${showShape(rulesPatch)}; at most ${longestEdge} along an axis and ${mostVoxels / 1e6} million voxels, in multiples of ${showShape(stem.map((each) => 8 * each))}`,
     },
+    ...lossExplanation(settings.loss),
     ...sizeExplanation(settings, size, medianShape),
     {
       key: 'augmentation.mirror',
@@ -466,6 +467,31 @@ function mirrorReason(mirrored: boolean, apart: number, classes: number): string
 }
 
 const percent = (share: number) => `${Math.round(100 * share)} %`;
+
+/** Why the loss is not the usual one; of that nothing is said. */
+function lossExplanation({ of }: LossSettings): Explanation[] {
+  const ignored = 'ignoredLabel' in of ? of.ignoredLabel : undefined;
+  return [
+    ...(of.kind === 'softDiceRegions'
+      ? [
+          {
+            key: 'loss.of.kind',
+            value: of.kind,
+            because: "labels are regions, which overlap: each has a sigmoid of its own (nnU-Net's loss)",
+          },
+        ]
+      : []),
+    ...(ignored === undefined
+      ? []
+      : [
+          {
+            key: 'loss.of.ignoredLabel',
+            value: ignored,
+            because: 'the ignore label of dataset.json: its voxels count neither in the loss nor in scores',
+          },
+        ]),
+  ];
+}
 
 /** Why the network is so wide and trained so. */
 export function sizeExplanation(settings: TrainSettings, size: Size, medianShape: Shape): Explanation[] {
