@@ -22,7 +22,7 @@ import {
   recistResponse,
   sumOfDiameters,
 } from '../evaluate/index.ts';
-import { readBytes } from '../volume/files.node.ts';
+import { readJson } from '../volume/files.node.ts';
 import { labelVolumes, reorient, type Volume } from '../volume/index.ts';
 import { parsePositive } from './options.ts';
 import { counted, readLabelMap } from './scoring.node.ts';
@@ -133,14 +133,7 @@ async function labelNames(path: string, dataset: string | undefined): Promise<Ma
   if (folder === undefined) return new Map();
   const file = join(folder, 'dataset.json');
   if (!existsSync(file)) throw new InputError(`${folder} holds no dataset.json; give the folder of a data set.`);
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder().decode(await readBytes(file)));
-  } catch (cause) {
-    if (!(cause instanceof SyntaxError)) throw cause;
-    throw new InputError(`${file} is no JSON (${cause.message}); correct it.`, { cause });
-  }
-  const { labels } = parseDataset(value, basename(resolve(folder)));
+  const { labels } = parseDataset(await readJson(file), basename(resolve(folder)));
   // Of a region there is no single value to measure.
   return new Map(labels.flatMap(({ name, values }) => (values.length === 1 ? [[values[0], name] as const] : [])));
 }

@@ -29,7 +29,7 @@ import {
   scoreCase,
   surfaceConventions,
 } from '../evaluate/index.ts';
-import { imageStem, readBytes, readVolumeFile } from '../volume/files.node.ts';
+import { imageStem, readJson, readVolumeFile } from '../volume/files.node.ts';
 import { imageEnding, type Volume } from '../volume/index.ts';
 import { labelsOnGrid } from '../volume/onGrid.ts';
 import { onOneGrid, toSmallestIntegers } from '../volume/volume.ts';
@@ -158,15 +158,6 @@ async function describe(folder: string): Promise<DatasetDescription> {
   const path = join(folder, 'dataset.json');
   if (!existsSync(path)) throw new InputError(`${folder} holds no dataset.json; give the folder of a data set.`);
   return parseDataset(await readJson(path), basename(resolve(folder)));
-}
-
-async function readJson(path: string): Promise<unknown> {
-  const bytes = await readBytes(path);
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch (cause) {
-    throw new InputError(`${path} is no JSON (${(cause as Error).message}); correct it.`, { cause });
-  }
 }
 
 /** `6`, `liver` (a name of dataset.json), `liver=6`, `WT=1,2,3`. */

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DeviceName } from '../engine/engine.ts';
 import { InputError } from '../errors.ts';
-import { readBytes } from '../volume/files.node.ts';
+import { readJson } from '../volume/files.node.ts';
 import { encodePng } from '../volume/index.ts';
 import { writeWhole } from '../wholeFiles.node.ts';
 import {
@@ -56,15 +56,6 @@ function partOf({ epochs, batchesPerEpoch, batchSize, lr, seed, timeLimit }: Opt
     ...(lr !== undefined && { schedule: { rate: lr } }),
     ...(seed !== undefined && { seed }),
   };
-}
-
-async function readPart(path: string): Promise<unknown> {
-  const text = new TextDecoder().decode(await readBytes(path));
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new InputError(`${path} is no JSON text (${(cause as Error).message}); correct it.`, { cause });
-  }
 }
 
 export const registerTrain: Register = (program, terminal) => {
@@ -118,7 +109,7 @@ export const registerTrain: Register = (program, terminal) => {
 
 async function trainCommand(options: Options, terminal: Terminal): Promise<void> {
   const { dataset, fold, output: run, config, patch, device, threads, workers, from, maxMemory } = options;
-  const parts = [...(config === undefined ? [] : [await readPart(config)]), partOf(options)];
+  const parts = [...(config === undefined ? [] : [await readJson(config)]), partOf(options)];
   const request = {
     dataset,
     run,

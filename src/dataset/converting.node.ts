@@ -10,7 +10,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, readdir, stat, utimes } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { InputError } from '../errors.ts';
-import { encodeLabels, encodeVolume, readBytes, readVolumeFile } from '../volume/files.node.ts';
+import { encodeLabels, encodeVolume, readBytes, readJson, readVolumeFile } from '../volume/files.node.ts';
 import { stackChannels, type Volume, type VolumeImage, voxelCount } from '../volume/index.ts';
 import { emptyLike } from '../volume/volume.ts';
 import { prepareOutputFolder, writeTogether } from '../wholeFiles.node.ts';
@@ -242,15 +242,6 @@ const carriedKeys = ['name', 'description', 'reference', 'licence', 'license', '
 
 async function readDatasetJson(folder: string): Promise<Record<string, unknown>> {
   return (await readJson(join(folder, 'dataset.json'))) as Record<string, unknown>;
-}
-
-async function readJson(path: string): Promise<unknown> {
-  const text = new TextDecoder().decode(await readBytes(path));
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new InputError(`${path} is no JSON (${(cause as Error).message}); correct it.`, { cause });
-  }
 }
 
 function nnunetDescription(description: DatasetDescription, training: readonly string[]) {

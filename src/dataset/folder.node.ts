@@ -10,7 +10,7 @@ import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { InputError } from '../errors.ts';
-import { readBytes } from '../volume/files.node.ts';
+import { readJson } from '../volume/files.node.ts';
 import { type DatasetDescription, parseDataset } from './description.ts';
 import { type Fault, sentenceOf } from './fault.ts';
 import { type Patients, patientsByName, readPatients } from './patients.ts';
@@ -79,15 +79,6 @@ export async function surveyDataset(folder: string): Promise<{ dataset: Dataset;
     dataset: { folder, description, cases, splits: split?.splits, patients },
     faults: [...faults, ...(listed?.faults ?? []), ...(split?.faults ?? [])],
   };
-}
-
-async function readJson(path: string): Promise<unknown> {
-  const bytes = await readBytes(path);
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch (cause) {
-    throw new InputError(`${path} is no JSON (${(cause as Error).message}); correct it.`, { cause });
-  }
 }
 
 /** Names for a message, the first few. */

@@ -2,7 +2,7 @@
  * A PyTorch checkpoint of UNETR++ as a model bundle: the network recognized from its tensors, the plan from nnU-Net's
  * pickle where it is given, else from what is known of the published network.
  */
-import { type Plan, parsePlan, planFromV1Pickle } from '../dataset/index.ts';
+import { type Plan, parsePlan, planFromV1Pickle, recipes } from '../dataset/index.ts';
 import { InputError } from '../errors.ts';
 import {
   describeMismatch,
@@ -49,29 +49,6 @@ export interface Imported {
 }
 
 const presetNames = Object.keys(unetrppPresets) as UnetrppPreset[];
-
-/** Labels of the published data sets, in the order of the networks' outputs. */
-const presetLabels: Record<UnetrppPreset, readonly string[]> = {
-  synapse: [
-    'background',
-    'spleen',
-    'right kidney',
-    'left kidney',
-    'gallbladder',
-    'esophagus',
-    'liver',
-    'stomach',
-    'aorta',
-    'inferior vena cava',
-    'portal and splenic vein',
-    'pancreas',
-    'right adrenal gland',
-    'left adrenal gland',
-  ],
-  acdc: ['background', 'right ventricle', 'myocardium', 'left ventricle'],
-  lung: ['background', 'cancer'],
-  brats: ['background', 'edema', 'non-enhancing tumor', 'enhancing tumor'],
-};
 
 /**
  * The published Synapse preprocessing: spacing in mm and the Hounsfield statistics of the training foreground, from the
@@ -225,6 +202,6 @@ function labelNames(
     );
   }
   if (told) return told;
-  if (preset) return presetLabels[preset];
+  if (preset) return recipes[preset].labels;
   return Array.from({ length: classes }, (_, value) => (value === 0 ? 'background' : `label ${value}`));
 }

@@ -17,6 +17,16 @@ import { writeNrrd } from './formats/nrrd.ts';
 import { companionOf, imageEnding, imageEndings, type ReadOptions, readImage } from './read.ts';
 import { toSmallestIntegers, type Volume } from './volume.ts';
 
+/** @throws InputError when the file cannot be read, or is no JSON */
+export async function readJson(path: string): Promise<unknown> {
+  const bytes = await readBytes(path);
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch (cause) {
+    throw new InputError(`${path} is no JSON (${(cause as Error).message}); correct it.`, { cause });
+  }
+}
+
 /** The file's name without folder and image ending: the name of a case. */
 export function imageStem(path: string): string {
   const name = basename(path);
