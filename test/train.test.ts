@@ -220,7 +220,7 @@ describe('before the first step is refused', () => {
     expect(await withConfig({ network: { inputChannels: 2 } })).toMatch(
       /the plan has 1 channels and the network takes 2/,
     );
-    expect(await withConfig('{')).toMatch(/wrong\.json is no JSON text/);
+    expect(await withConfig('{')).toMatch(/wrong\.json is no JSON/);
     expect(existsSync(join(scratch, 'new'))).toBe(false);
   });
 
