@@ -4,7 +4,7 @@
 import { checkDataset } from '../dataset/checking.node.ts';
 import type { Problem } from '../dataset/checking.ts';
 import type { Dataset } from '../dataset/folder.node.ts';
-import { InputError } from '../errors.ts';
+import { counted, InputError } from '../errors.ts';
 import { statusLine } from './progress.ts';
 import { example, printJson, type Register, type Terminal } from './terminal.ts';
 
@@ -60,8 +60,6 @@ async function checkCommand({ dataset: folder, json }: Options, terminal: Termin
     throw new InputError(`${counted(errors.length, 'error')} in ${folder}: mend what is listed above before training.`);
   }
 }
-
-const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`;
 
 function headline({ description, cases, patients, splits }: Dataset): string {
   const { name, channels, labels } = description;

@@ -1,8 +1,10 @@
 /**
  * `unetrpp compare-predictions`: whether one set of predictions is better than another on the same references.
  */
+
 import { basename, resolve } from 'node:path';
 import { Option } from 'commander';
+import { counted } from '../errors.ts';
 import {
   type Comparison,
   comparePredictions,
@@ -15,7 +17,7 @@ import {
   type PairedDifference,
   showP,
 } from '../evaluate/index.ts';
-import { counted, prepareScoring, type ScoringOptions, scoreSet, scoringOptions } from './scoring.node.ts';
+import { prepareScoring, type ScoringOptions, scoreSet, scoringOptions } from './scoring.node.ts';
 import { textTable } from './table.ts';
 import { example, printJson, type Register, type Terminal } from './terminal.ts';
 

@@ -2,7 +2,9 @@
  * `unetrpp evaluate`: predictions against references. A table on the terminal; in a folder nnU-Net's summary.json, every
  * score as CSV, the whole record as JSON, and a report with pictures for a person.
  */
+
 import { join } from 'node:path';
+import { counted } from '../errors.ts';
 import {
   distancesSaid,
   type Evaluation,
@@ -17,7 +19,7 @@ import {
 import { prepareOutputFolder, writeTogether } from '../wholeFiles.node.ts';
 import { parseNatural } from './options.ts';
 import { type MadeReport, makeReport, prepareReport, type ReportOptions } from './report.node.ts';
-import { counted, parseMetrics, prepareScoring, scoreSet, scoringOptions } from './scoring.node.ts';
+import { parseMetrics, prepareScoring, scoreSet, scoringOptions } from './scoring.node.ts';
 import { textTable } from './table.ts';
 import { example, printJson, type Register, type Terminal } from './terminal.ts';
 

@@ -2,11 +2,8 @@
  * `unetrpp measure`: what a clinic reads off a mask. Volumes, lesions and their diameters; their change since an earlier
  * scan; function of the heart from a pair of frames.
  */
-import { existsSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
-import { parseDataset } from '../dataset/index.ts';
-import { InputError } from '../errors.ts';
+import { counted, InputError } from '../errors.ts';
 import {
   type AxialDiameters,
   acdcLabels,
@@ -22,10 +19,9 @@ import {
   recistResponse,
   sumOfDiameters,
 } from '../evaluate/index.ts';
-import { readJson } from '../volume/files.node.ts';
 import { labelVolumes, reorient, type Volume } from '../volume/index.ts';
 import { parsePositive } from './options.ts';
-import { counted, readLabelMap } from './scoring.node.ts';
+import { datasetBeside, describeDataset, readLabelMap } from './scoring.node.ts';
 import { textTable } from './table.ts';
 import { example, printJson, type Register, type Terminal } from './terminal.ts';
 
@@ -126,14 +122,9 @@ async function measureLabels(path: string, { dataset }: Options): Promise<Measur
 }
 
 async function labelNames(path: string, dataset: string | undefined): Promise<Map<number, string>> {
-  const beside = [dirname(path), dirname(resolve(dirname(path)))].find((each) =>
-    existsSync(join(each, 'dataset.json')),
-  );
-  const folder = dataset ?? beside;
+  const folder = dataset ?? datasetBeside(path);
   if (folder === undefined) return new Map();
-  const file = join(folder, 'dataset.json');
-  if (!existsSync(file)) throw new InputError(`${folder} holds no dataset.json; give the folder of a data set.`);
-  const { labels } = parseDataset(await readJson(file), basename(resolve(folder)));
+  const { labels } = await describeDataset(folder);
   // Of a region there is no single value to measure.
   return new Map(labels.flatMap(({ name, values }) => (values.length === 1 ? [[values[0], name] as const] : [])));
 }

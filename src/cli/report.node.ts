@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { fileHash, openDataset } from '../dataset/folder.node.ts';
-import { InputError } from '../errors.ts';
+import { counted, InputError } from '../errors.ts';
 import {
   type Calibration,
   type CasePicture,
@@ -31,7 +31,7 @@ import { labelsOnGrid } from '../volume/onGrid.ts';
 import { onOneGrid } from '../volume/volume.ts';
 import { statusLine } from './progress.ts';
 import { publishedScores } from './publishedScores.ts';
-import { counted, readLabelMap, type Scoring, type ScoringOptions } from './scoring.node.ts';
+import { readLabelMap, type Scoring, type ScoringOptions } from './scoring.node.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface ReportOptions extends ScoringOptions {

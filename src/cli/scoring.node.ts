@@ -14,7 +14,7 @@ import {
   parseSplits,
   splitOf,
 } from '../dataset/index.ts';
-import { InputError } from '../errors.ts';
+import { counted, InputError, some } from '../errors.ts';
 import {
   type EmptyPolicy,
   type EvaluatedCase,
@@ -126,8 +126,8 @@ export async function prepareScoring(
   terminal: Terminal,
 ): Promise<Scoring> {
   const { convention, tolerance, voxels, empty, reference } = options;
-  const datasetFolder = options.dataset ?? besideReference(reference);
-  const description = datasetFolder === undefined ? undefined : await describe(datasetFolder);
+  const datasetFolder = options.dataset ?? datasetBeside(reference);
+  const description = datasetFolder === undefined ? undefined : await describeDataset(datasetFolder);
   const pairs = await casePairs(options, datasetFolder, predictions);
   const labels = options.labels
     ? options.labels.map((text) => parseLabel(text, description))
@@ -149,12 +149,14 @@ export async function prepareScoring(
   return { settings, declared, pairs, resample, datasetFolder, datasetName: description?.name };
 }
 
-function besideReference(reference: string): string | undefined {
-  const folder = statSync(reference, { throwIfNoEntry: false })?.isDirectory() ? reference : dirname(reference);
+/** The folder of the data set that a label map, or a folder of them, lies in. */
+export function datasetBeside(path: string): string | undefined {
+  const folder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ? path : dirname(path);
   return [folder, dirname(resolve(folder))].find((each) => existsSync(join(each, 'dataset.json')));
 }
 
-async function describe(folder: string): Promise<DatasetDescription> {
+/** @throws InputError when the folder holds no dataset.json, or one that is wrong */
+export async function describeDataset(folder: string): Promise<DatasetDescription> {
   const path = join(folder, 'dataset.json');
   if (!existsSync(path)) throw new InputError(`${folder} holds no dataset.json; give the folder of a data set.`);
   return parseDataset(await readJson(path), basename(resolve(folder)));
@@ -270,16 +272,6 @@ function labelFiles(path: string, called: string): Map<string, string> {
   }
   if (files.size === 0) throw new InputError(`${path} holds no label maps; give the folder that does.`);
   return files;
-}
-
-/** Names for a message, the first few. */
-function some(names: readonly string[]): string {
-  const shown = names.slice(0, 3).join(', ');
-  return names.length > 3 ? `${shown} and ${names.length - 3} more` : shown;
-}
-
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 /** Every value but the background of any file. */

@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { InputError } from '../errors.ts';
+import { InputError, some } from '../errors.ts';
 import { readJson } from '../volume/files.node.ts';
 import { type DatasetDescription, parseDataset } from './description.ts';
 import { type Fault, sentenceOf } from './fault.ts';
@@ -79,12 +79,6 @@ export async function surveyDataset(folder: string): Promise<{ dataset: Dataset;
     dataset: { folder, description, cases, splits: split?.splits, patients },
     faults: [...faults, ...(listed?.faults ?? []), ...(split?.faults ?? [])],
   };
-}
-
-/** Names for a message, the first few. */
-function some(names: readonly string[]): string {
-  const shown = names.slice(0, 3).join(', ');
-  return names.length > 3 ? `${shown} and ${names.length - 3} more` : shown;
 }
 
 interface FoundCases {

@@ -3,9 +3,11 @@
  * pictures, curves of the training, calibration, and how all of it was made. From records to one HTML text; who finds
  * images, draws overlays and gathers the facts is the caller.
  */
+
 import { type BoxPlot, boxPlotFigure, boxPlotStyle } from '../charts/boxPlot.ts';
 import { type Chart, chartFigure } from '../charts/curves.ts';
 import { escaped, htmlPage } from '../charts/page.ts';
+import { counted } from '../errors.ts';
 import { labelColor } from '../volume/picture.ts';
 import type { Calibration, Reliability } from './calibration.ts';
 import { distancesSaid, emptySaid } from './conditions.ts';
@@ -117,8 +119,6 @@ ${notices.map((notice) => `<p class="notice">${escaped(notice)}</p>`).join('\n')
   ];
   return htmlPage({ title: `${title}: segmentation report`, body, style: `${boxPlotStyle}${reportStyle}` });
 }
-
-const counted = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 /** Digits of a score: shares with three decimals, as articles have them. */
 function shown(value: number | null | undefined, name: MetricName): string {

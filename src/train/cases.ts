@@ -11,7 +11,7 @@ import {
   type Plan,
   randomStream,
 } from '../dataset/index.ts';
-import { InputError } from '../errors.ts';
+import { InputError, some } from '../errors.ts';
 import { prepare } from '../predict/prepare.ts';
 import { showShape } from '../tensor.ts';
 import { reorient, type Vector3, type Volume } from '../volume/index.ts';
@@ -92,8 +92,7 @@ export function checkTrainingSet(
 export function emptyCaseNotices(cases: readonly AnyCase[]): string[] {
   const empty = cases.filter(({ locations }) => locations.size === 0).map((each) => each.name);
   if (empty.length === 0) return [];
-  const more = empty.length > 3 ? ` and ${empty.length - 3} more` : '';
   return [
-    `Without foreground: ${empty.slice(0, 3).join(', ')}${more}; patches of ${empty.length === 1 ? 'it' : 'them'} are drawn from anywhere.`,
+    `Without foreground: ${some(empty)}; patches of ${empty.length === 1 ? 'it' : 'them'} are drawn from anywhere.`,
   ];
 }

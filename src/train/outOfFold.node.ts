@@ -203,5 +203,5 @@ function allKept({ cases, labels }: Evaluation): ComponentDecision {
 /** Mean over labels of their means, of those that have one; null of none. */
 export function foregroundDice(dice: ComponentDecision['before']): number | null {
   const defined = dice.filter((value) => value !== null);
-  return defined.length === 0 ? null : defined.reduce((sum, value) => sum + value, 0) / defined.length;
+  return defined.length === 0 ? null : mean(defined);
 }
