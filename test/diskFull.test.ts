@@ -25,7 +25,7 @@ import { lastCheckpoint } from '../src/train/checkpoint.node.ts';
 import { beginning } from '../src/train/run.ts';
 import { openRunFolder } from '../src/train/runFolder.node.ts';
 import { tinyCheckpoint, writeScan, writeTinyBundle } from './bundle.ts';
-import { drawnSettings } from './drawnRun.ts';
+import { drawnSettings, drawnSplit } from './drawnRun.ts';
 import { shell } from './shell.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'unetrpp-full-'));
@@ -171,7 +171,7 @@ describe.skipIf(!mounted)('a run of training on a full disk', () => {
   const state = new Map([['w', { dtype: 'float32' as const, shape: [50_000], data: fill('w', 50_000, -1, 1) }]]);
 
   it('keeps the checkpoints that it has, says so, and goes on when there is room', async () => {
-    const folder = await openRunFolder(run, drawnSettings);
+    const folder = await openRunFolder(run, drawnSettings, drawnSplit);
     await folder.save(state, position(5), true);
     await folder.save(state, position(10), false);
     // Room for nothing, and for a half.
@@ -189,16 +189,16 @@ describe.skipIf(!mounted)('a run of training on a full disk', () => {
     }
     rmSync(filler);
     await folder.save(state, position(15), false);
-    expect((await openRunFolder(run, drawnSettings)).checkpoint?.position.step).toBe(15);
+    expect((await openRunFolder(run, drawnSettings, drawnSplit)).checkpoint?.position.step).toBe(15);
   });
 
   it('says so where the log finds no room, and drops the torn line afterwards', async () => {
-    const folder = await openRunFolder(run, drawnSettings);
+    const folder = await openRunFolder(run, drawnSettings, drawnSplit);
     await folder.save(state, position(5), false);
     leave(0);
     const event = { kind: 'event', step: 5, text: 'x'.repeat(10_000) } as const;
     await expect(folder.record(event)).rejects.toThrow(/^cannot write .*log.jsonl: the disk is full; make room there/);
     rmSync(filler);
-    expect((await openRunFolder(run, drawnSettings)).records).toEqual([]);
+    expect((await openRunFolder(run, drawnSettings, drawnSplit)).records).toEqual([]);
   });
 });

@@ -3,12 +3,15 @@
  * depends on all before it, so a run that lost, repeated or reordered one ends elsewhere.
  */
 import { mkdirSync } from 'node:fs';
+import type { Split } from '../src/dataset/index.ts';
 import type { Tensor } from '../src/tensor.ts';
 import type { State } from '../src/train/checkpoint.node.ts';
 import { type RunOptions, type RunPieces, type RunResult, train } from '../src/train/run.ts';
 import { openRunFolder, type RunFolder } from '../src/train/runFolder.node.ts';
 import { checkTrainSettings, type TrainSettings } from '../src/train/settings.ts';
 import { tinyPlan, tinySettings } from './bundle.ts';
+
+export const drawnSplit: Split = { train: ['a', 'b'], validation: ['c'] };
 
 export const drawnSettings: TrainSettings = checkTrainSettings(
   {
@@ -96,7 +99,7 @@ export async function drawnRun(
   options: RunOptions = {},
 ): Promise<RunResult & { readonly state: State; readonly notices: readonly string[] }> {
   mkdirSync(path, { recursive: true });
-  const folder = await openRunFolder(path, { ...drawnSettings, ...changes });
+  const folder = await openRunFolder(path, { ...drawnSettings, ...changes }, drawnSplit);
   const state = drawnState(folder.checkpoint?.state);
   const changed = typeof pieces === 'function' ? pieces(state) : pieces;
   const from = folder.checkpoint?.position;

@@ -88,6 +88,8 @@ const words = (out: string, ...more: string[]) => {
 const train = (out: string, ...more: string[]) => shell(...words(out, ...more));
 const stateOf = async (out: string) => (await readCheckpoint(checkpointPath(join(scratch, out), 'last'))).state;
 
+const json = (path: string) => JSON.parse(readFileSync(path, 'utf8'));
+
 const namesIn = (out: string) => readdirSync(join(scratch, out)).sort();
 
 async function refused(out: string, ...more: string[]): Promise<string> {
@@ -128,6 +130,25 @@ describe('a run', () => {
     const mask = readNifti(new Uint8Array(readFileSync(join(masks, 'ball_0.nii.gz')))).volume;
     const overlap = overlaps(ball(0).labels, mask, [1]).get(1)!;
     expect(result.cases[0].dice.ball).toBe(dice(overlap, 'nan'));
+  });
+
+  it('takes a split from another file, and goes on with no other', async () => {
+    const [held, ...trained] = json(join(dataset, 'splits_final.json'))[0].train;
+    const split = join(scratch, 'split.json');
+    writeFileSync(split, JSON.stringify({ rule: 'by hand', train: trained, test: [held] }));
+    const { code, out, err } = await train('split', '--split', split, '--epochs', '1', '--json');
+    expect(code, err).toBe(0);
+    expect(JSON.parse(out).cases.map(({ name }: { name: string }) => name)).toEqual([held]);
+    expect(json(join(scratch, 'split/split.json'))).toEqual({ train: trained, val: [held] });
+
+    expect(await refused('split', '--epochs', '2')).toContain('holds a run with other cases to train on');
+    expect(await refused('split', '--split', split, '-f', '1', '--epochs', '2')).toContain('There is no fold 1');
+    writeFileSync(split, JSON.stringify({ train: trained, test: [held, 'ball_9'] }));
+    expect(await refused('elsewhere', '--split', split)).toContain(
+      `${split}: fold 0 names the case ball_9, which the data set does not have; remove it or add its files.`,
+    );
+    expect(await refused('elsewhere', '--split', join(scratch, 'none.json'))).toContain('none.json');
+    expect(existsSync(join(scratch, 'elsewhere'))).toBe(false);
   });
 
   it('that is interrupted within an epoch and started again ends with the same weights, bit for bit', async () => {

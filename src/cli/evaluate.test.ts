@@ -123,6 +123,9 @@ describe('unetrpp evaluate', () => {
     writeFileSync(at('splits.json'), JSON.stringify([{ train: ['a', 'c'], val: ['b'] }]));
     const { out } = await shell('evaluate', '-r', r, '-p', p, '--split', at('splits.json'), '--fold', '0', '--json');
     expect((JSON.parse(out) as Evaluation).cases.map(({ name }) => name)).toEqual(['b']);
+    writeFileSync(at('split.json'), JSON.stringify({ train: ['a', 'c'], test: ['b'] }));
+    const single = await shell('evaluate', '-r', r, '-p', p, '--split', at('split.json'), '--json');
+    expect(single.out).toBe(out);
   });
 
   test('another grid is brought onto the reference’s only when asked', async () => {
@@ -150,6 +153,8 @@ describe('bad input is refused in a sentence, with exit code 2 and nothing writt
     write('nothing-r', { a: '..' });
     write('nothing-p', { a: '..' });
     writeFileSync(at('unknown.json'), JSON.stringify([{ train: ['a'], val: ['q'] }]));
+    const fold = { train: ['a'], val: ['b'] };
+    writeFileSync(at('folds.json'), JSON.stringify([fold, { train: ['b'], val: ['a'] }]));
     writeFileSync(at('both.json'), JSON.stringify([{ train: ['a', 'b'], val: ['b'] }]));
   });
 
@@ -194,7 +199,7 @@ describe('bad input is refused in a sentence, with exit code 2 and nothing writt
       ['--fold', '0', '--split', 'both.json'],
       'names the case b in "train" and in "val"',
     ],
-    ['a split without a fold', 'bad-r', 'one-p', ['--split', 'both.json'], 'say which one with --fold'],
+    ['several folds and none named', 'bad-r', 'one-p', ['--split', 'folds.json'], 'say which one with --fold'],
     ['an unknown convention', 'bad-r', 'one-p', ['--convention', 'mine'], 'medpy, nnunet, unetrpp, monai, deepmind'],
     ['an unknown metric', 'bad-r', 'one-p', ['--metrics', 'dice,hd99'], 'There is no metric hd99'],
     ['a negative tolerance', 'bad-r', 'one-p', ['--tolerance', '-1'], 'a number from 0 up'],

@@ -57,7 +57,10 @@ export function scoringOptions(command: Command): Command {
     .option('-d, --dataset <folder>', 'data set whose dataset.json names the labels (default: the one beside REF)')
     .option('-l, --labels <label...>', 'labels or regions: a value, a name of dataset.json, or NAME=VALUES (WT=1,2,3)')
     .option('--fold <number>', 'only the validation cases of this fold', parseFold)
-    .option('--split <file>', 'folds to take in place of the data set’s, as in splits_final.json')
+    .option(
+      '--split <file>',
+      'folds to take in place of the data set’s, as in splits_final.json, or one {"train": [...], "test": [...]}',
+    )
     .addOption(
       new Option('--empty <rule>', 'what an empty mask scores: see below (default: penalize)').choices(emptyPolicies),
     )
@@ -240,15 +243,14 @@ async function wantedCases(
   datasetFolder: string | undefined,
   names: readonly string[],
 ): Promise<readonly string[]> {
-  if (fold === undefined) {
-    if (split !== undefined) throw new InputError(`${split} holds several folds; say which one with --fold.`);
-    return names;
-  }
-  const dataset = datasetFolder === undefined ? undefined : await openDataset(datasetFolder);
+  if (fold === undefined && split === undefined) return names;
+  const dataset = datasetFolder === undefined ? undefined : await openDataset(datasetFolder, split);
   const cases = dataset?.cases.map(({ name }) => name) ?? names;
-  const splits =
-    split === undefined ? dataset?.splits : parseSplits(await readJson(split), cases, split, dataset?.patients);
-  return [...splitOf(cases, splits, fold, dataset?.patients).validation].sort();
+  const splits = dataset || split === undefined ? dataset?.splits : parseSplits(await readJson(split), cases, split);
+  if (fold === undefined && splits!.length > 1) {
+    throw new InputError(`${split} holds several folds; say which one with --fold.`);
+  }
+  return [...splitOf(cases, splits, fold ?? 0, dataset?.patients).validation].sort();
 }
 
 /** Label maps by the name of their case: of a folder all images in it, without the probabilities that `predict` writes. */

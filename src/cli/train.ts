@@ -26,6 +26,7 @@ interface Options {
   readonly dataset: string;
   readonly fold: number | 'all' | 'all-folds';
   readonly output: string;
+  readonly split?: string;
   readonly config?: string;
   readonly epochs?: number;
   readonly batchesPerEpoch?: number;
@@ -72,6 +73,10 @@ export const registerTrain: Register = (program, terminal) => {
     )
     .requiredOption('-o, --output <folder>', 'folder of the run: settings, log, checkpoints, the bundle')
     .option(
+      '--split <file>',
+      'folds to take in place of the data set’s, as in splits_final.json, or one {"train": [...], "test": [...]}',
+    )
+    .option(
       '--config <file>',
       'plan, or JSON with settings that differ from the defaults, in the form of config.json (default: plan.json in the data set)',
     )
@@ -102,16 +107,18 @@ export const registerTrain: Register = (program, terminal) => {
     command,
     'unetrpp train -d Dataset004_Hippocampus -f 0 -o run --time-limit 60m',
     'unetrpp train -d Dataset004_Hippocampus -f 0 -o run --epochs 200 --config recipe.json',
+    'unetrpp train -d Dataset027_ACDC -f 0 --split split_unetrpp.json -o run --time-limit 2h',
     'unetrpp train -d Dataset004_Hippocampus -f all-folds -o folds --time-limit 20m',
     'unetrpp train -d MY_SCANS -f all -o run --from models/hippocampus --lr 0.001',
   );
 };
 
 async function trainCommand(options: Options, terminal: Terminal): Promise<void> {
-  const { dataset, fold, output: run, config, patch, device, threads, workers, from, maxMemory } = options;
+  const { dataset, fold, split, output: run, config, patch, device, threads, workers, from, maxMemory } = options;
   const parts = [...(config === undefined ? [] : [await readJson(config)]), partOf(options)];
   const request = {
     dataset,
+    split,
     run,
     parts,
     partsName: config ?? 'The options',

@@ -29,7 +29,7 @@ export interface Dataset {
   readonly description: DatasetDescription;
   /** In the order of their names. */
   readonly cases: readonly CaseFiles[];
-  /** Of `splits_final.json`; undefined where there is none, and a rule decides. */
+  /** Of `splits_final.json`, or of the file that was named; undefined where there is none, and a rule decides. */
   readonly splits: readonly Split[] | undefined;
   /** Where `patients.json` or the names of the cases say whose they are. */
   readonly patients: Patients | undefined;
@@ -38,9 +38,10 @@ export interface Dataset {
 /**
  * @throws InputError when the folder is no data set, a case lacks a file, or a fold has a case that is not there or a patient
  * on both sides
+ * @param splitsFile folds, or a single split, in place of those of the data set
  */
-export async function openDataset(folder: string): Promise<Dataset> {
-  const { dataset, faults } = await surveyDataset(folder);
+export async function openDataset(folder: string, splitsFile?: string): Promise<Dataset> {
+  const { dataset, faults } = await surveyDataset(folder, splitsFile);
   if (faults.length > 0) throw new InputError(sentenceOf(faults[0]));
   return dataset;
 }
@@ -50,7 +51,10 @@ export async function openDataset(folder: string): Promise<Dataset> {
  * all of their files.
  * @throws InputError when the folder is no data set at all
  */
-export async function surveyDataset(folder: string): Promise<{ dataset: Dataset; faults: Fault[] }> {
+export async function surveyDataset(
+  folder: string,
+  splitsFile?: string,
+): Promise<{ dataset: Dataset; faults: Fault[] }> {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
     throw new InputError(
       `There is no folder ${folder}; give the folder of a data set, the one with dataset.json in it.`,
@@ -69,12 +73,11 @@ export async function surveyDataset(folder: string): Promise<{ dataset: Dataset;
     );
   }
   const names = cases.map(({ name }) => name);
-  const [patientsFile, splitsFile] = [join(folder, 'patients.json'), join(folder, 'splits_final.json')];
+  const [patientsFile, ownSplits] = [join(folder, 'patients.json'), join(folder, 'splits_final.json')];
+  const splitsIn = splitsFile ?? (existsSync(ownSplits) ? ownSplits : undefined);
   const listed = existsSync(patientsFile) ? readPatients(await readJson(patientsFile), names, patientsFile) : undefined;
   const patients = listed ? listed.patients : patientsByName(names);
-  const split = existsSync(splitsFile)
-    ? readSplits(await readJson(splitsFile), names, splitsFile, patients)
-    : undefined;
+  const split = splitsIn === undefined ? undefined : readSplits(await readJson(splitsIn), names, splitsIn, patients);
   return {
     dataset: { folder, description, cases, splits: split?.splits, patients },
     faults: [...faults, ...(listed?.faults ?? []), ...(split?.faults ?? [])],

@@ -122,8 +122,14 @@ describe('splits_final.json', () => {
     const splits = parseSplits([{ train: ['case_1', 'case_2'], val: ['case_3'] }], ten);
     expect(splitOf(ten, splits, 0)).toEqual({ train: ['case_1', 'case_2'], validation: ['case_3'] });
     expect(() => splitOf(ten, splits, 1)).toThrow(
-      'There is no fold 1: splits_final.json has 1 (0 to 0); give one of them, or "all".',
+      'There is no fold 1: the split that is given has one, 0; give that, or "all".',
     );
+    expect(() => splitOf(ten, [...splits, ...splits], 2)).toThrow('has 2, 0 to 1; give one of them, or "all".');
+  });
+
+  test.each(['val', 'test'])('may be a single split with "%s"', (key) => {
+    const splits = parseSplits({ rule: 'by hand', train: ['case_1', 'case_2'], [key]: ['case_3'] }, ten);
+    expect(splits).toEqual([{ train: ['case_1', 'case_2'], validation: ['case_3'] }]);
   });
 
   test.each([
@@ -132,7 +138,8 @@ describe('splits_final.json', () => {
     ['a case that is named twice', [{ train: ['case_1', 'case_1'], val: ['case_2'] }], 'case_1 twice in "train"'],
     ['an empty fold', [{ train: [], val: ['case_2'] }], '"train" of fold 0 is empty'],
     ['no folds', [], 'splits_final.json: Too small'],
-    ['another form', { train: ['case_1'] }, 'it must be a list of folds'],
+    ['another form', { folds: ['case_1'] }, 'it must be a list of folds'],
+    ['a split without cases to judge', { train: ['case_1'] }, 'splits_final.json at 0.val'],
     ['a missing part', [{ train: ['case_1'] }], 'splits_final.json at 0.val'],
   ])('is refused for %s', (_, json, message) => {
     expect(() => parseSplits(json, ten)).toThrow(InputError);

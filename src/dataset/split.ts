@@ -81,8 +81,16 @@ export function patientSplit(patients: Patients, fold: number): Split {
 
 const splitsSchema = z.array(z.object({ train: z.array(z.string()), val: z.array(z.string()) })).min(1);
 
+/** A single split as a list of folds; its cases to judge are called `val` or `test`. */
+function listOfFolds(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || !('train' in value)) return value;
+  const { train, val, test } = value as { train: unknown; val?: unknown; test?: unknown };
+  return [{ train, val: val ?? test }];
+}
+
 /**
- * Checks the JSON of a `splits_final.json` against the cases of its data set.
+ * Checks the JSON of a `splits_final.json`, or of a single split (`train` with `val` or `test`), against the cases of its
+ * data set.
  * @param name what to call it in messages
  * @param patients where they are known
  * @throws InputError for an unknown case, one that is named twice, a fold without cases, or a patient on both sides
@@ -110,13 +118,15 @@ export function readSplits(
     text: `${name}${text}`,
     remedy,
   });
-  const result = splitsSchema.safeParse(value);
+  const result = splitsSchema.safeParse(listOfFolds(value));
   if (!result.success) {
     const [{ path, message }] = result.error.issues;
     const where = path.length > 0 ? ` at ${path.join('.')}` : '';
     return {
       splits: [],
-      faults: [fault(`${where}: ${message}`, 'it must be a list of folds, each with "train" and "val"')],
+      faults: [
+        fault(`${where}: ${message}`, 'it must be a list of folds, each with "train" and "val", or a single one'),
+      ],
     };
   }
   const known = new Set(cases);
@@ -174,7 +184,7 @@ function sharedPatients({ train, validation }: Split, fold: number, patients: Pa
 
 /**
  * The split of a fold.
- * @param splits from `splits_final.json`, where there is one
+ * @param splits from `splits_final.json` or a file of the user's, where there is one
  * @param patients where they are known, and `splits` are not: folds by patient
  * @throws InputError for a fold that is none
  */
@@ -190,7 +200,7 @@ export function splitOf(
   }
   if (splits && fold >= splits.length) {
     throw new InputError(
-      `There is no fold ${fold}: splits_final.json has ${splits.length} (0 to ${splits.length - 1}); give one of them, or "all".`,
+      `There is no fold ${fold}: the split that is given has ${splits.length === 1 ? 'one, 0' : `${splits.length}, 0 to ${splits.length - 1}`}; give ${splits.length === 1 ? 'that' : 'one of them'}, or "all".`,
     );
   }
   return splits?.[fold] ?? (patients ? patientSplit(patients, fold) : nnunetSplit(cases, fold));

@@ -132,7 +132,7 @@ export async function crossValidation(
   if (existsSync(join(run, 'config.json'))) {
     throw new InputError(`${run} holds the run of a single fold; give another folder for all folds.`);
   }
-  const dataset = await openDataset(request.dataset);
+  const dataset = await openDataset(request.dataset, request.split);
   const sha256 = await datasetHash(dataset);
   const count = dataset.splits?.length ?? foldCount;
   const names = dataset.cases.map(({ name }) => name);
@@ -181,7 +181,7 @@ export async function crossValidation(
       name: `train fold ${fold}`,
       inputs: [plan, ...files, ...(from ? [join(from, weightsFile)] : [])],
       uncounted: files,
-      settings: () => ({ ...identity, fold }),
+      settings: () => ({ ...identity, fold, cases: [namesOf(training), namesOf(validation)] }),
       outputs: [join(folder, 'bundle', weightsFile), join(folder, 'bundle', manifestFile)],
       record: unitRecord(`fold_${fold}.json`),
       async run(signal) {
@@ -247,6 +247,8 @@ export async function crossValidation(
     },
   };
 }
+
+const namesOf = (cases: readonly CaseFiles[]) => cases.map(({ name }) => name);
 
 const filesOf = (cases: readonly CaseFiles[]) => cases.flatMap(({ images, label }) => [...images, label]);
 

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { plannedRegions, writtenLabels } from '../dataset/description.ts';
 import { type CaseFiles, type Dataset, datasetHash, openDataset } from '../dataset/folder.node.ts';
-import { splitOf } from '../dataset/split.ts';
+import { type Split, splitOf } from '../dataset/split.ts';
 import type { DeviceName, Engine } from '../engine/engine.ts';
 import { InputError, ResourceError } from '../errors.ts';
 import { unetrpp } from '../nets/index.ts';
@@ -29,7 +29,7 @@ import { isPlanFile, planPart, settingsInPlan } from './planFile.ts';
 import type { Planned } from './planning.ts';
 import { fittingLevel, type MemoryLevel } from './recomputation.ts';
 import { type RunProgress, type RunRecord, type Scores, train } from './run.ts';
-import { checkSameRun, openRunFolder, readConfig } from './runFolder.node.ts';
+import { checkSameRun, checkSameSplit, openRunFolder, readConfig } from './runFolder.node.ts';
 import { learningRate } from './schedules.ts';
 import { completeSettings, firstDifference, mirroredAsTrained, type TrainSettings } from './settings.ts';
 import { createTrainer, stepProgram, type TrainerSettings } from './trainer.ts';
@@ -39,6 +39,8 @@ export interface RunRequest {
   /** Folder of the data set. */
   readonly dataset: string;
   readonly fold: TrainSettings['fold'];
+  /** File of folds, or of a single split, in place of those of the data set. */
+  readonly split?: string;
   /** Folder of the run: a new one, or one to go on with. */
   readonly run: string;
   /** Parts of settings, each laid over the one before, with the name by which messages call the lot. */
@@ -108,7 +110,11 @@ export async function trainInFolder(
 ): Promise<Trained> {
   const { onNotice = () => undefined, onCase, signal } = listeners;
   const began = performance.now();
-  const { dataset, trainingFiles, validationFiles, bundle, settings } = await openRequest(request, listeners, engine);
+  const { dataset, split, trainingFiles, validationFiles, bundle, settings } = await openRequest(
+    request,
+    listeners,
+    engine,
+  );
   const { description } = dataset;
 
   const trainer: TrainerSettings = settings;
@@ -150,6 +156,7 @@ export async function trainInFolder(
     return await runChecked(engine, request, listeners, {
       settings,
       dataset,
+      split,
       cases: loaded.cases,
       validationFiles,
       bundle,
@@ -176,7 +183,7 @@ const mostNotices = 6;
 
 /** All of a request that can be known without reading every scan for training. @throws InputError */
 async function openRequest(request: RunRequest, listeners: RunListeners, engine?: Engine) {
-  const dataset = await openDataset(request.dataset);
+  const dataset = await openDataset(request.dataset, request.split);
   const split = splitOf(
     dataset.cases.map(({ name }) => name),
     dataset.splits,
@@ -189,9 +196,10 @@ async function openRequest(request: RunRequest, listeners: RunListeners, engine?
   };
   const [trainingFiles, validationFiles] = [filesOf(split.train), filesOf(split.validation)];
   const bundle = request.from === undefined ? undefined : await openModel(request.from);
+  if (readConfig(request.run)) checkSameSplit(request.run, split);
   const settings = await settingsOf(request, dataset, bundle, listeners, engine);
   checkAgainst(settings, dataset);
-  return { dataset, trainingFiles, validationFiles, bundle, settings };
+  return { dataset, split, trainingFiles, validationFiles, bundle, settings };
 }
 
 /**
@@ -399,6 +407,7 @@ function checkAgainst({ network, plan, loss: { of: loss } }: TrainSettings, { de
 interface Checked {
   readonly settings: TrainSettings;
   readonly dataset: Dataset;
+  readonly split: Split;
   readonly cases: readonly AnyCase[];
   readonly validationFiles: readonly CaseFiles[];
   readonly bundle: Model | undefined;
@@ -412,11 +421,11 @@ async function runChecked(
   engine: Engine,
   request: RunRequest,
   listeners: RunListeners,
-  { settings, dataset, cases, validationFiles, bundle, level, memoryBytes, began }: Checked,
+  { settings, dataset, split, cases, validationFiles, bundle, level, memoryBytes, began }: Checked,
 ): Promise<Trained> {
   const { onNotice = () => undefined, signal } = listeners;
   const { device, threads } = request;
-  const folder = await openRunFolder(request.run, settings);
+  const folder = await openRunFolder(request.run, settings, split);
   for (const notice of folder.notices) onNotice(notice);
   const initial = folder.checkpoint?.state ?? firstWeights(settings, bundle, onNotice);
   const trainer = await createTrainer(engine, settings.network, settings, { initial, device, threads, ...level });
@@ -426,7 +435,7 @@ async function runChecked(
     (files): ValidationCase => ({ name: files.name, read: () => readCase(files, dataset.description) }),
   );
   const manifest = manifestOf(settings, dataset);
-  const split = { training: cases.length, validation: validationFiles.length };
+  const counts = { training: cases.length, validation: validationFiles.length };
   let scored: CaseScores[] = [];
   const validateCases = async (count: number, aborted?: AbortSignal) => {
     const packed = { ...manifest, format: 'unetrpp-model', version: 1, weights: noWeights } as const;
@@ -482,7 +491,7 @@ async function runChecked(
     const { scores } = result;
     const trained = {
       ...manifest,
-      provenance: { ...manifest.provenance, ...provenanceOf(result.settings, dataset, split, scores, scored) },
+      provenance: { ...manifest.provenance, ...provenanceOf(result.settings, dataset, counts, scores, scored) },
     };
     const path = await writeBundle(request.run, trained, trainer.weights(), scored);
     return {

@@ -2,6 +2,7 @@
  * The folder of a run:
  *
  *     config.json        the settings, complete
+ *     split.json         the cases that are trained on ("train") and those that are not ("val")
  *     log.jsonl          a line of JSON for each epoch, and for what else happened
  *     progress.html      curves of it
  *     checkpoint-last.safetensors, checkpoint-previous, checkpoint-best
@@ -13,6 +14,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Split } from '../dataset/split.ts';
 import { InputError, ResourceError } from '../errors.ts';
 import { showShape } from '../tensor.ts';
 import { prepareOutputFolder, writeWhole } from '../wholeFiles.node.ts';
@@ -39,6 +41,7 @@ export interface RunFolder {
 }
 
 const configPath = (run: string) => join(run, 'config.json');
+const splitPath = (run: string) => join(run, 'split.json');
 const logPath = (run: string) => join(run, 'log.jsonl');
 
 /** The settings of a run that was begun in this folder; undefined where there is none. @throws InputError */
@@ -86,13 +89,35 @@ export function checkSameRun(run: string, begun: TrainSettings, settings: TrainS
 }
 
 /**
+ * A data set's folds may be edited, and another file of folds be named, while a run stands still: it would then learn from
+ * cases that it is judged on.
+ * @throws InputError where the run in this folder was begun with other cases on either side
+ */
+export function checkSameSplit(run: string, split: Split): void {
+  const path = splitPath(run);
+  if (!existsSync(path)) return;
+  const begun = readFileSync(path, 'utf8');
+  if (begun === splitText(split)) return;
+  throw new InputError(
+    `${run} holds a run with other cases to train on or to be validated on (${path}); give the same --split or the same splits_final.json to go on with it, or another folder for a new run.`,
+  );
+}
+
+/** In the form of a fold of `splits_final.json`. */
+const splitText = ({ train, validation }: Split) =>
+  `${JSON.stringify({ train: [...train].sort(), val: [...validation].sort() }, null, 1)}\n`;
+
+/**
  * Opens the folder of a run: a new one, or one that is to go on.
  * @param settings complete; where the run was begun, its epochs and time limit may differ, nothing else
  * @throws InputError naming the first setting that differs, or the checkpoints that cannot be read
  */
-export async function openRunFolder(run: string, settings: TrainSettings): Promise<RunFolder> {
+export async function openRunFolder(run: string, settings: TrainSettings, split: Split): Promise<RunFolder> {
   const begun = readConfig(run);
-  if (begun) checkSameRun(run, begun, settings);
+  if (begun) {
+    checkSameRun(run, begun, settings);
+    checkSameSplit(run, split);
+  }
   await prepareOutputFolder(run);
   const { checkpoint, notices } = await lastCheckpoint(run, settings);
   if (checkpoint && settings.epochs !== null && settings.epochs < checkpoint.position.epoch) {
@@ -105,6 +130,7 @@ export async function openRunFolder(run: string, settings: TrainSettings): Promi
   const log = checkpoint && existsSync(logPath(run)) ? readFileSync(logPath(run), 'utf8') : '';
   const records = keptRecords(log, position);
   let current = settings;
+  await writeWhole(splitPath(run), splitText(split));
   await writeConfig(run, current);
   await writeWhole(logPath(run), records.map(asLine).join(''));
   const shown = [...records];
