@@ -264,8 +264,9 @@ export async function train(settings: TrainSettings, pieces: RunPieces, options:
   };
 
   /**
-   * The number of epochs that the time limit leaves: guessed when a first pace is known, corrected after an epoch, and
-   * lowered where the pace has fallen.
+   * The number of epochs that the time limit leaves: guessed when a first pace is known, corrected after an epoch, lowered
+   * where the pace has fallen, and raised where it has risen: in the first half only, since later a learning rate that has
+   * fallen would rise again.
    */
   const keepToLimit = async () => {
     const { timeLimit, epochs } = current;
@@ -291,7 +292,10 @@ export async function train(settings: TrainSettings, pieces: RunPieces, options:
     // An epoch that was begun is brought to its end.
     const inEpoch = position.step > position.epoch * batchesPerEpoch;
     const wanted = Math.max(fits, position.epoch + (inEpoch ? 1 : 0));
-    const stays = epochs !== null && (wanted === epochs || (!guessed && epochs <= fitting(timeLimit)));
+    const mayRise = epochs !== null && 2 * position.epoch <= epochs;
+    const stays =
+      epochs !== null &&
+      (wanted === epochs || (!guessed && epochs <= fitting(timeLimit) && !(wanted > epochs && mayRise)));
     guessed = epochs === null;
     if (stays) return;
     current = { ...current, epochs: wanted };
