@@ -59,7 +59,7 @@ function namesOf(a: string, b: string): { a: string; b: string } {
 }
 
 function comparisonText(
-  { metric, cases, overall, labels, conclusion }: Comparison,
+  { metric, cases, paired, overall, labels, conclusion }: Comparison,
   first: Evaluation,
   second: Evaluation,
   { a, b }: { a: string; b: string },
@@ -86,6 +86,9 @@ function comparisonText(
   ];
   return [
     `${title} of ${counted(cases.length, 'case')}${distancesSaid(first)}`,
+    ...(paired === 'patient'
+      ? [`pairs are patients: of each the mean over its cases (--by-case: every case by itself)`]
+      : []),
     `difference: mean of ${b} - ${a} with its ${percent} % bootstrap interval; p: Wilcoxon signed-rank, two-sided; effect: rank-biserial, -1 to 1`,
     '',
     textTable(rows),

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { nodeEngine } from '../engine/node.ts';
-import type { Evaluation, LabelSummary } from '../evaluate/index.ts';
+import { type Evaluation, intervalsSaid, type LabelSummary } from '../evaluate/index.ts';
 import {
   type CrossValidationRecord,
   type CrossValidationRequest,
@@ -60,8 +60,7 @@ export async function crossValidate(request: CrossValidationRequest, json: boole
 const shown = (value: number | null) => (value === null ? '-' : value.toFixed(4));
 
 function summaryText(run: string, { components, folds, dice, labels }: CrossValidationRecord, evaluation: Evaluation) {
-  const { summary, bootstrap, cases } = evaluation;
-  const percent = Number((100 * bootstrap.confidence).toFixed(2));
+  const { summary, cases } = evaluation;
   const withInterval = (of: LabelSummary['metrics'], name: 'dice' | 'hd95') => {
     const { mean, low, high } = of[name]!;
     const digits = (value: number | null) => (name === 'dice' || value === null ? shown(value) : value.toFixed(2));
@@ -82,7 +81,7 @@ function summaryText(run: string, { components, folds, dice, labels }: CrossVali
   }
   return [
     `${cases.length} cases, each predicted by the fold of ${folds.length} that had not seen it\n`,
-    `Means over cases, in brackets their ${percent} % bootstrap intervals\n\n`,
+    `Means over cases, in brackets their ${intervalsSaid(evaluation)}\n\n`,
     textTable(rows),
     `\n${componentsSaid(components.keep, labels, dice)}\n`,
     `${run}/summary: summary.json, scores.csv, evaluation.json, cross-validation.json\n`,

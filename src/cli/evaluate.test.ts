@@ -128,6 +128,36 @@ describe('unetrpp evaluate', () => {
     expect(single.out).toBe(out);
   });
 
+  test('scans of a patient are drawn together, by the list of patients or by names, unless told otherwise', async () => {
+    const frames = { patient001_frame01: '11.', patient001_frame07: '11.', patient002_frame01: '11.' };
+    const r = write('patients-r', frames);
+    const p = write('patients-p', { ...frames, patient002_frame01: '1..' });
+    const of = async (...more: string[]) => {
+      const { out } = await shell('evaluate', '-r', r, '-p', p, '--metrics', 'dice', '--json', ...more);
+      return (JSON.parse(out) as Evaluation).bootstrap.patients;
+    };
+    expect([await of(), await of('--by-case')]).toEqual([2, null]);
+    const { out } = await shell('evaluate', '-r', r, '-p', p, '-o', at('patients'));
+    expect(out).toContain('in brackets their 95 % bootstrap intervals, which draw 2 patients with all of their scans');
+    expect(readFileSync(at('patients', 'report.html'), 'utf8')).toContain('3 cases of 2 patients, 1 label.');
+
+    const named = write('named/labelsTr', { a: '11.', b: '11.', c: '11.' });
+    writeFileSync(at('named', 'dataset.json'), description({ background: 0, one: 1 }));
+    const list = [
+      { patient: 'x', cases: ['a', 'c'] },
+      { patient: 'y', cases: ['b'] },
+    ];
+    writeFileSync(at('named', 'patients.json'), JSON.stringify(list));
+    const own = await shell('evaluate', '-r', named, '-p', named, '--json');
+    expect((JSON.parse(own.out) as Evaluation).bootstrap.patients).toBe(2);
+    const paired = await shell('compare-predictions', p, r, '-r', r);
+    expect(paired.out).toContain('pairs are patients');
+    expect(paired.out).toMatch(/with 2 patients no difference/);
+    writeFileSync(at('named', 'patients.json'), JSON.stringify(list.slice(1)));
+    const { code, err } = await shell('evaluate', '-r', named, '-p', named);
+    expect([code, err.split('\n')[0]]).toEqual([2, expect.stringMatching(/names no patient for the case a; add it/)]);
+  });
+
   test('another grid is brought onto the reference’s only when asked', async () => {
     const r = write('grid-r', { a: '.11.' });
     const p = write('grid-p', { a: row('..1111..', { spacing: [1, 3, 4], origin: [-0.5, 0, 0] }) });

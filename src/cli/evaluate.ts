@@ -9,6 +9,7 @@ import {
   distancesSaid,
   type Evaluation,
   emptySaid,
+  intervalsSaid,
   type MetricName,
   type MetricSummary,
   metrics,
@@ -106,12 +107,11 @@ function withInterval({ mean, low, high }: MetricSummary, name: MetricName): str
 const tableMetrics: readonly MetricName[] = ['dice', 'hd95', 'assd', 'nsd'];
 
 function evaluationText(evaluation: Evaluation): string {
-  const { cases, labels, summary, bootstrap, unit } = evaluation;
+  const { cases, labels, summary, unit } = evaluation;
   const names =
     evaluation.metrics.length <= 4
       ? evaluation.metrics
       : tableMetrics.filter((each) => evaluation.metrics.includes(each));
-  const percent = Number((100 * bootstrap.confidence).toFixed(2));
   const titles = names.map((name) => {
     const { title, unit: of } = metrics[name];
     return of === 'share' ? title : `${title} (${of === 'mL' ? 'mL' : unit})`;
@@ -132,7 +132,7 @@ function evaluationText(evaluation: Evaluation): string {
   }
   const lines = [
     `${counted(cases.length, 'case')}, ${counted(labels.length, 'label')}${distancesSaid(evaluation)}`,
-    `Means over cases, in brackets their ${percent} % bootstrap intervals`,
+    `Means over cases, in brackets their ${intervalsSaid(evaluation)}`,
     '',
     textTable(rows),
     emptySaid(evaluation),

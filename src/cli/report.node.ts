@@ -65,6 +65,8 @@ export async function prepareReport(
       `${images} has no image of the cases (${pairs[0][0].name} is one of them); give the folder of the scans, named as the label maps are.`,
     );
   }
+  const restricted =
+    fold !== undefined ? `, validation cases of fold ${fold}` : split !== undefined ? ', cases held back' : '';
   const data: [string, string][] = [
     ['data set', datasetFolder === undefined ? name : `${name} (${datasetFolder})`],
     ['reference', reference],
@@ -73,7 +75,7 @@ export async function prepareReport(
     ...(split === undefined ? [] : ([['split', split]] as [string, string][])),
   ];
   return {
-    title: fold === undefined ? name : `${name}, validation cases of fold ${fold}`,
+    title: `${name}${restricted}`,
     images: found,
     training: run === undefined ? undefined : trainingOf(run),
     facts: [

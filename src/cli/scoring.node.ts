@@ -10,8 +10,11 @@ import {
   type DatasetDescription,
   declaredValues,
   type Fold,
+  type Patients,
   parseDataset,
+  parsePatients,
   parseSplits,
+  patientsByName,
   splitOf,
 } from '../dataset/index.ts';
 import { counted, InputError, some } from '../errors.ts';
@@ -44,6 +47,7 @@ export interface ScoringOptions {
   readonly fold?: Fold;
   readonly split?: string;
   readonly resample?: boolean;
+  readonly byCase?: boolean;
   readonly empty?: EmptyPolicy;
   readonly convention?: SurfaceConvention;
   readonly tolerance?: number;
@@ -71,6 +75,7 @@ export function scoringOptions(command: Command): Command {
     )
     .option('--tolerance <distance>', 'of the surface Dice (NSD), in the unit of distances (default: 1)', parseDistance)
     .option('--voxels', 'distances in voxels instead of mm')
+    .option('--by-case', 'intervals and tests that take every scan by itself, even where a patient has several')
     .option('--resample', 'bring predictions on other grids onto the reference’s (nearest label)')
     .addHelpText(
       'after',
@@ -112,6 +117,8 @@ export interface Scoring {
   /** For each set of predictions, the same cases in the same order. */
   readonly pairs: readonly (readonly CasePair[])[];
   readonly resample: boolean;
+  /** Whose scans the cases are; undefined where nobody says. */
+  readonly patients: Patients | undefined;
   /** Where dataset.json lies, and what it is called; undefined where there is none. */
   readonly datasetFolder: string | undefined;
   readonly datasetName: string | undefined;
@@ -148,14 +155,27 @@ export async function prepareScoring(
     empty,
   };
   const declared = description && new Set(declaredValues(description));
-  const { resample = false } = options;
-  return { settings, declared, pairs, resample, datasetFolder, datasetName: description?.name };
+  const { resample = false, byCase = false } = options;
+  const patients = byCase
+    ? undefined
+    : await patientsOf(
+        pairs[0].map(({ name }) => name),
+        datasetFolder,
+      );
+  return { settings, declared, pairs, resample, patients, datasetFolder, datasetName: description?.name };
 }
 
 /** The folder of the data set that a label map, or a folder of them, lies in. */
 export function datasetBeside(path: string): string | undefined {
   const folder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ? path : dirname(path);
   return [folder, dirname(resolve(folder))].find((each) => existsSync(join(each, 'dataset.json')));
+}
+
+/** By the data set's list of patients, or by the names of the cases. @throws InputError when a case is not in the list */
+async function patientsOf(cases: readonly string[], datasetFolder: string | undefined): Promise<Patients | undefined> {
+  const list = datasetFolder === undefined ? undefined : join(datasetFolder, 'patients.json');
+  if (list === undefined || !existsSync(list)) return patientsByName(cases);
+  return parsePatients(await readJson(list), cases, list);
 }
 
 /** @throws InputError when the folder holds no dataset.json, or one that is wrong */
@@ -324,7 +344,7 @@ function refuseUndeclared(volume: Volume, path: string, declared: ReadonlySet<nu
 }
 
 async function scorePair({ name, reference, prediction }: CasePair, scoring: Scoring): Promise<EvaluatedCase> {
-  const { settings, declared, resample } = scoring;
+  const { settings, declared, resample, patients } = scoring;
   const expected = await readLabelMap(reference);
   let found = await readLabelMap(prediction);
   if (declared) {
@@ -335,7 +355,7 @@ async function scorePair({ name, reference, prediction }: CasePair, scoring: Sco
   if (!same && resample) found = labelsOnGrid(found, expected);
   try {
     const scores = scoreCase(name, expected, found, settings);
-    return { ...scores, referenceFile: reference, predictionFile: prediction };
+    return { ...scores, patient: patients?.get(name), referenceFile: reference, predictionFile: prediction };
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     throw new InputError(

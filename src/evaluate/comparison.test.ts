@@ -3,7 +3,11 @@ import { comparePredictions } from './comparison.ts';
 import { type EvaluatedCase, type Evaluation, evaluateCases, type MetricName } from './evaluation.ts';
 
 /** Scores of each case, one for each label. */
-function evaluation(scores: readonly (readonly (number | null)[])[], metric: MetricName = 'dice'): Evaluation {
+function evaluation(
+  scores: readonly (readonly (number | null)[])[],
+  metric: MetricName = 'dice',
+  patients?: readonly string[],
+): Evaluation {
   const overlap = {
     truePositives: 1,
     falsePositives: 0,
@@ -15,6 +19,7 @@ function evaluation(scores: readonly (readonly (number | null)[])[], metric: Met
   const cases = scores.map(
     (each, index): EvaluatedCase => ({
       name: `case${index}`,
+      ...(patients && { patient: patients[index] }),
       labels: each.map((value) => ({
         overlap,
         referenceMl: 1,
@@ -44,6 +49,32 @@ describe('comparePredictions', () => {
       /^new is better than old in Dice by 0\.0450 on average \(8 cases, 95 % interval of new - old from 0\.02\d\d to 0\.06\d\d, p = 0\.0078, Wilcoxon signed-rank, two-sided\)\.$/,
     );
     expect(comparePredictions(b, a, 'dice').conclusion).toMatch(/^B is worse than A in Dice by 0\.0450/);
+  });
+
+  test('two scans of a patient are one pair: their mean', () => {
+    const patients = ['a', 'a', 'b', 'b', 'c', 'c', 'd', 'd'];
+    const of = (values: readonly number[]) =>
+      evaluation(
+        values.map((value) => [value]),
+        'dice',
+        patients,
+      );
+    const { paired, overall, labels, conclusion } = comparePredictions(of(eight), of(higher), 'dice');
+    expect(paired).toBe('patient');
+    expect(overall).toMatchObject({ pairs: 4, p: 2 / 2 ** 4, effect: 1 });
+    expect(labels[0]).toMatchObject({ pairs: 4, adjustedP: 2 / 2 ** 4 });
+    expect(overall.difference).toBeCloseTo(0.045, 12);
+    expect(conclusion).toMatch(/^Nothing can be concluded .* with 4 patients no difference, however large,/);
+    // A scan that has no value in one of them leaves the other scan to speak for the patient.
+    const gap = evaluation(
+      higher.map((value, index) => [index === 1 ? null : value]),
+      'dice',
+      patients,
+    );
+    expect(comparePredictions(of(eight), gap, 'dice').overall.meanB).toBeCloseTo(
+      (higher[0] + (higher[2] + higher[3]) / 2 + (higher[4] + higher[5]) / 2 + (higher[6] + higher[7]) / 2) / 4,
+      12,
+    );
   });
 
   test('of distances, less is better', () => {

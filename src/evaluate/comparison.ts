@@ -4,7 +4,7 @@
  * one sentence that says what may be concluded.
  */
 import { InputError } from '../errors.ts';
-import { caseMean, type Evaluation, type MetricName, metrics } from './evaluation.ts';
+import { caseMean, casesByPatient, type Evaluation, type MetricName, metrics } from './evaluation.ts';
 import {
   bootstrap,
   holm,
@@ -16,7 +16,7 @@ import {
 } from './statistics.ts';
 
 export interface PairedDifference {
-  /** Pairs that both have a value. */
+  /** Pairs that both have a value: of cases, or of patients' means. */
   readonly pairs: number;
   /** Null where there is no pair. */
   readonly meanA: number | null;
@@ -36,6 +36,8 @@ export interface PairedDifference {
 export interface Comparison {
   readonly metric: MetricName;
   readonly cases: readonly string[];
+  /** What is paired: `patient`, the mean over a patient's cases, where patients are known and one has several. */
+  readonly paired: 'case' | 'patient';
   /** Of each case's mean over the labels for which both have a value. */
   readonly overall: PairedDifference;
   readonly labels: readonly (PairedDifference & {
@@ -58,6 +60,7 @@ const level = 0.05;
 const exactPairs = 50;
 
 /**
+ * Scans of one patient are no independent cases: where patients are known, their means over their cases are compared.
  * @param a and b of the same cases, in the same order, with the same labels and settings
  * @throws InputError when they are not of the same cases, or the metric was not measured
  */
@@ -79,16 +82,19 @@ export function comparePredictions(
     throw new InputError(`${metrics[metric].title} was not measured of both; evaluate them with it.`);
   }
   const options = a.bootstrap;
+  const patients = casesByPatient(a.cases);
   const paired = labels.map((_, label) =>
     differencesOf(
       a.cases.map((each) => each.labels[label].scores[metric] ?? null),
       b.cases.map((each) => each.labels[label].scores[metric] ?? null),
+      patients,
       options,
     ),
   );
   const tested = paired.flatMap(({ p }, index) => (p === null ? [] : [{ p, index }]));
   const adjusted = new Map(holm(tested.map(({ p }) => p)).map((p, k) => [tested[k].index, p]));
-  const overall = overallDifference(a, b, metric, options);
+  const overall = overallDifference(a, b, metric, patients, options);
+  const by = patients ? 'patient' : 'case';
   const rows = paired.map((each, index) => ({
     name: labels[index],
     ...each,
@@ -97,13 +103,22 @@ export function comparePredictions(
   return {
     metric,
     cases,
+    paired: by,
     overall,
     labels: rows,
-    conclusion: conclusionOf(metric, overall, rows, names, options.confidence),
+    conclusion: conclusionOf(metric, overall, rows, names, by, options.confidence),
   };
 }
 
-function overallDifference(a: Evaluation, b: Evaluation, metric: MetricName, options: Evaluation['bootstrap']) {
+type Patients = ReturnType<typeof casesByPatient>;
+
+function overallDifference(
+  a: Evaluation,
+  b: Evaluation,
+  metric: MetricName,
+  patients: Patients,
+  options: Evaluation['bootstrap'],
+) {
   const means = a.cases.map((one, index) => {
     const other = b.cases[index];
     // Only labels that both have a value for: else a label that one of them leaves out would make the difference.
@@ -117,6 +132,7 @@ function overallDifference(a: Evaluation, b: Evaluation, metric: MetricName, opt
   return differencesOf(
     means.map(([first]) => first),
     means.map(([, second]) => second),
+    patients,
     options,
   );
 }
@@ -124,11 +140,15 @@ function overallDifference(a: Evaluation, b: Evaluation, metric: MetricName, opt
 function differencesOf(
   first: readonly (number | null)[],
   second: readonly (number | null)[],
-  { seed, ...options }: Evaluation['bootstrap'],
+  patients: Patients,
+  { seed, resamples, confidence }: Evaluation['bootstrap'],
 ): PairedDifference {
-  const pairs = first.flatMap((one, index) => {
-    const other = second[index];
-    return one === null || other === null ? [] : [[one, other] as const];
+  const pairs = (patients ?? first.map((_, index) => [index])).flatMap((group) => {
+    const both = group.flatMap((index) => {
+      const [one, other] = [first[index], second[index]];
+      return one === null || other === null ? [] : [[one, other] as const];
+    });
+    return both.length === 0 ? [] : [[mean(both.map(([one]) => one)), mean(both.map(([, other]) => other))] as const];
   });
   if (pairs.length === 0) {
     const nothing = { meanA: null, meanB: null, difference: null, low: null, high: null };
@@ -145,7 +165,9 @@ function differencesOf(
     return sum / drawn.length;
   };
   const interval =
-    pairs.length < 2 ? { low: null, high: null } : bootstrap(pairs.length, meanOf, seededUniform(seed), options);
+    pairs.length < 2
+      ? { low: null, high: null }
+      : bootstrap(pairs.length, meanOf, seededUniform(seed), { resamples, confidence });
   return {
     pairs: pairs.length,
     meanA: mean(x),
@@ -163,14 +185,16 @@ function conclusionOf(
   overall: PairedDifference,
   labels: Comparison['labels'],
   { a, b }: ComparisonNames,
+  by: Comparison['paired'],
   confidence: number,
 ): string {
   const { title, better, unit } = metrics[metric];
   const { pairs, difference, low, high, p, effect } = overall;
-  if (difference === null || p === null) return `No case has a ${title} in both ${a} and ${b}, so nothing can be said.`;
+  if (difference === null || p === null)
+    return `No ${by} has a ${title} in both ${a} and ${b}, so nothing can be said.`;
   const digits = unit === 'share' ? 4 : 2;
   const shown = (value: number) => value.toFixed(digits);
-  const cases = `${pairs} case${pairs === 1 ? '' : 's'}`;
+  const cases = `${pairs} ${by}${pairs === 1 ? '' : 's'}`;
   const interval =
     low === null || high === null
       ? ''
@@ -188,10 +212,10 @@ function conclusionOf(
         ? '; after Holm’s correction no single label differs'
         : `; after Holm’s correction ${differing.length === labels.length ? 'every label differs' : `these differ: ${differing.join(', ')}`}`;
   if (p >= level || difference === 0) {
-    return `On these cases ${a} and ${b} do not differ in ${title} by more than chance may explain ${facts}${holds}.`;
+    return `On these ${by}s ${a} and ${b} do not differ in ${title} by more than chance may explain ${facts}${holds}.`;
   }
   if (difference * (effect ?? 0) < 0) {
-    return `${a} and ${b} differ in ${title}, but neither is better throughout: most cases go one way and the mean, by a few large differences, the other ${facts}${holds}.`;
+    return `${a} and ${b} differ in ${title}, but neither is better throughout: most ${by}s go one way and the mean, by a few large differences, the other ${facts}${holds}.`;
   }
   const verdict =
     better === 'zero'

@@ -9,6 +9,12 @@ export function distancesSaid({ metrics: names, convention, unit, tolerance }: E
   return names.includes('nsd') ? `${distances}, NSD within ${tolerance} ${unit}` : distances;
 }
 
+/** What intervals of means these are; part of a sentence. */
+export function intervalsSaid({ bootstrap: { confidence, patients } }: Evaluation): string {
+  const percent = Number((100 * confidence).toFixed(2));
+  return `${percent} % bootstrap intervals${patients === null ? '' : `, which draw ${patients} patients with all of their scans`}`;
+}
+
 /** What the rule for empty masks did here, in a sentence. */
 export function emptySaid({ empty, summary }: Evaluation): string {
   const sum = (which: 'missed' | 'invented' | 'absent') => summary.labels.reduce((all, label) => all + label[which], 0);

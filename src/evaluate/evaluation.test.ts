@@ -58,6 +58,47 @@ describe('scoreCase', () => {
   });
 });
 
+describe('scans of one patient', () => {
+  const cases = [
+    ['1...', '1...', 'a'],
+    ['1...', '1...', 'a'],
+    ['11..', '1...', 'b'],
+    ['11..', '1...', 'b'],
+    ['....', '....', 'c'],
+  ].map(([reference, prediction, patient], index) => ({
+    ...scoreCase(`scan ${index}`, row(reference), row(prediction), { ...one, metrics: ['dice'] }),
+    patient,
+  }));
+  const settings: EvaluationSettings = { ...one, metrics: ['dice'] };
+
+  test('are drawn together, so that intervals are as wide as the patients are few', () => {
+    const { bootstrap, summary } = evaluateCases(cases, settings);
+    expect(bootstrap.patients).toBe(3);
+    // Of two patients that have the label a quarter of the draws has the first alone, a quarter the second alone.
+    expect(summary.labels[0].metrics.dice).toMatchObject({ low: 2 / 3, high: 1, counted: 4, leftOut: 1 });
+    const alone = evaluateCases(
+      cases.map(({ patient: _, ...each }) => each),
+      settings,
+      { confidence: 0.8 },
+    );
+    expect(alone.bootstrap.patients).toBeNull();
+    expect(alone.summary.labels[0].metrics.dice!.low).toBeGreaterThan(2 / 3);
+    expect(evaluateCases(cases, settings, { confidence: 0.8 }).summary.labels[0].metrics.dice!.low).toBe(2 / 3);
+  });
+
+  test('of one patient alone there is no interval', () => {
+    const { summary } = evaluateCases(cases.slice(0, 2), settings);
+    expect(summary.labels[0].metrics.dice).toMatchObject({ mean: 1, low: null, high: null });
+    expect(summary.foreground.dice).toMatchObject({ low: null, high: null });
+  });
+
+  test('are cases like others where each patient has one, or some have none', () => {
+    expect(evaluateCases([cases[0], cases[2]], settings).bootstrap.patients).toBeNull();
+    const { patient: _, ...nobody } = cases[4];
+    expect(evaluateCases([...cases.slice(0, 4), nobody], settings).bootstrap.patients).toBeNull();
+  });
+});
+
 describe('an empty mask', () => {
   /** Dice, HD95, NSD, sensitivity, precision. */
   const of = (empty: EmptyPolicy, reference: string, prediction: string) => {

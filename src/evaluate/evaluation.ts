@@ -106,6 +106,8 @@ export interface LabelScores {
 
 export interface EvaluatedCase {
   readonly name: string;
+  /** Whose scan it is, where that is known. */
+  readonly patient?: string;
   /** In the order of the labels. */
   readonly labels: readonly LabelScores[];
   readonly referenceFile?: string;
@@ -140,7 +142,13 @@ export interface Evaluation extends Chosen {
     /** The mean over labels of their means over cases, of those that have one; its interval draws cases. */
     readonly foreground: Summaries;
   };
-  readonly bootstrap: { readonly resamples: number; readonly confidence: number; readonly seed: number };
+  readonly bootstrap: {
+    readonly resamples: number;
+    readonly confidence: number;
+    readonly seed: number;
+    /** So many patients are drawn, each with all scans, in place of cases; null where no patient has several. */
+    readonly patients: number | null;
+  };
 }
 
 function chosen(settings: EvaluationSettings): Chosen {
@@ -239,6 +247,7 @@ export function evaluateCases(
   { resamples = 10_000, confidence = 0.95, seed = 1 }: SummaryOptions = {},
 ): Evaluation {
   const all = chosen(settings);
+  const patients = casesByPatient(cases);
   const options = { resamples, confidence };
   const byMetric = <T>(summary: (name: MetricName) => T) =>
     Object.fromEntries(all.metrics.map((name) => [name, summary(name)])) as Partial<Record<MetricName, T>>;
@@ -252,10 +261,18 @@ export function evaluateCases(
       invented: count('invented'),
       absent: count('absent'),
       metrics: byMetric((name) => {
-        const values = defined(scoresOf(index, name));
+        const scores = scoresOf(index, name);
+        const values = defined(scores);
+        // Only cases that have a value are drawn, so that each draw has as many.
+        const known = [...scores.keys()].filter((each) => scores[each] !== null);
+        const groups = patients
+          ?.map((of) => of.flatMap((each) => (scores[each] === null ? [] : known.indexOf(each))))
+          .filter((of) => of.length > 0);
         const meanOf = (drawn: Int32Array) => meanAt(drawn, values);
         const interval = () =>
-          values.length < 2 ? undefined : bootstrap(values.length, meanOf, seededUniform(seed), options);
+          (groups ?? values).length < 2
+            ? undefined
+            : bootstrap(values.length, meanOf, seededUniform(seed), { ...options, groups });
         return summarize(values, cases.length, interval);
       }),
     };
@@ -274,10 +291,33 @@ export function evaluateCases(
       return sum / count;
     };
     const interval = () =>
-      cases.length < 2 ? undefined : bootstrap(cases.length, meanOfLabels, seededUniform(seed), options);
+      (patients ?? cases).length < 2
+        ? undefined
+        : bootstrap(cases.length, meanOfLabels, seededUniform(seed), { ...options, groups: patients });
     return summarize(means, labels.length, interval);
   });
-  return { ...all, cases, summary: { labels, foreground }, bootstrap: { resamples, confidence, seed } };
+  return {
+    ...all,
+    cases,
+    summary: { labels, foreground },
+    bootstrap: { resamples, confidence, seed, patients: patients?.length ?? null },
+  };
+}
+
+/**
+ * The numbers of the cases of each patient; undefined where no patient has two, or some case is nobody's. Two scans of one
+ * patient are alike, and say less of the next patient than scans of two: counted as two, they make intervals too narrow and
+ * p too small.
+ */
+export function casesByPatient(cases: readonly EvaluatedCase[]): readonly (readonly number[])[] | undefined {
+  const groups = new Map<string, number[]>();
+  for (const [index, { patient }] of cases.entries()) {
+    if (patient === undefined) return undefined;
+    const group = groups.get(patient);
+    if (group) group.push(index);
+    else groups.set(patient, [index]);
+  }
+  return groups.size < cases.length ? [...groups.values()] : undefined;
 }
 
 const defined = (values: readonly (number | null)[]) => values.filter((value) => value !== null);

@@ -37,7 +37,7 @@ export {
   type PairedDifference,
   showP,
 } from './comparison.ts';
-export { distancesSaid, emptySaid } from './conditions.ts';
+export { distancesSaid, emptySaid, intervalsSaid } from './conditions.ts';
 export {
   caseMean,
   type Emptiness,

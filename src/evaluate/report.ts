@@ -140,7 +140,8 @@ function leadSentence(evaluation: Evaluation): string {
   const metric = reportMetric(evaluation);
   const ranked = worstFirst(evaluation, metric).filter(({ value }) => value !== null);
   const { mean: center, low, high } = summary.foreground[metric]!;
-  const begin = `${counted(evaluation.cases.length, 'case')}, ${counted(labels.length, 'label')}.`;
+  const of = bootstrap.patients === null ? '' : ` of ${counted(bootstrap.patients, 'patient')}`;
+  const begin = `${counted(evaluation.cases.length, 'case')}${of}, ${counted(labels.length, 'label')}.`;
   if (ranked.length === 0) return `${begin} No case has a value of ${metrics[metric].title}.`;
   const unit = metrics[metric].unit === 'distance' ? ` ${evaluation.unit}` : '';
   const interval =
@@ -219,7 +220,7 @@ function scores(evaluation: Evaluation): string {
     );
   };
   const conditions = distancesSaid(evaluation).replace(/^; (.)/, (_, first: string) => first.toUpperCase());
-  return `<p>Means over cases; below each its ${percent(bootstrap.confidence)} bootstrap interval.</p>
+  return `<p>Means over cases; below each its ${percent(bootstrap.confidence)} bootstrap interval${bootstrap.patients === null ? '' : ', which draws patients, since scans of one patient are alike'}.</p>
 ${table(main, true)}
 <p class="note">${escaped([conditions && `${conditions}.`, emptySaid(evaluation)].filter(Boolean).join(' '))}</p>
 ${more.length === 0 ? '' : `<details><summary>${counted(more.length, 'further metric')}</summary>\n${table(more, false)}\n</details>`}`;
@@ -442,7 +443,7 @@ function made({ evaluation, made: groups = [], hashes }: Report): string {
       ['empty masks', `rule “${empty}”`],
       [
         'intervals',
-        `${percent(bootstrap.confidence)}, percentile bootstrap of ${bootstrap.resamples.toLocaleString('en-US')} draws, seed ${bootstrap.seed}`,
+        `${percent(bootstrap.confidence)}, percentile bootstrap of ${bootstrap.resamples.toLocaleString('en-US')} draws of ${bootstrap.patients === null ? 'cases' : 'patients'}, seed ${bootstrap.seed}`,
       ],
     ],
   };

@@ -106,6 +106,17 @@ describe('rankBiserial', () => {
 });
 
 describe('bootstrap', () => {
+  test('draws groups whole', () => {
+    const drawn: number[][] = [];
+    const draws = [0.9, 0, 0, 0.9];
+    const statistic = (cases: Int32Array) => drawn.push([...cases]);
+    bootstrap(3, statistic, () => draws.shift()!, { resamples: 2, groups: [[0, 2], [1]] });
+    expect(drawn).toEqual([
+      [1, 0, 2],
+      [0, 2, 1],
+    ]);
+  });
+
   test('resamples of two cases: the drawn means, and percentiles between them', () => {
     // Draws (0 0), (0 1), (1 0), (1 1) of the cases 10 and 20: means 10, 15, 15, 20.
     const draws = [0, 0, 0, 0.5, 0.5, 0, 0.5, 0.9];

@@ -190,6 +190,8 @@ export function seededUniform(seed: number): UniformSource {
 
 export interface BootstrapOptions {
   resamples?: number;
+  /** Numbers of cases that are drawn together, because they are alike: scans of one patient. Left out: each by itself. */
+  groups?: readonly (readonly number[])[];
   /** Share of the resampled means inside of the interval. */
   confidence?: number;
 }
@@ -224,6 +226,8 @@ export function bootstrapMean(
 
 /**
  * Percentile interval of any statistic of some cases.
+ * Of groups as many are drawn as there are, each whole (Davison and Hinkley, "Bootstrap Methods and their Application",
+ * 1997, section 3.8).
  * @param statistic of the cases drawn, by their numbers from 0; the array is used again. Draws for which it is NaN (a label
  *   that none of the cases has) are left out; of no others both ends are NaN
  */
@@ -231,14 +235,24 @@ export function bootstrap(
   cases: number,
   statistic: (drawn: Int32Array) => number,
   random: UniformSource,
-  { resamples = 10_000, confidence = 0.95 }: BootstrapOptions = {},
+  { resamples = 10_000, confidence = 0.95, groups }: BootstrapOptions = {},
 ): { low: number; high: number } {
-  const drawn = new Int32Array(cases);
+  const drawn = new Int32Array(groups ? groups.length * Math.max(0, ...groups.map(({ length }) => length)) : cases);
+  const draw = (): Int32Array => {
+    if (!groups) {
+      for (let k = 0; k < cases; k++) drawn[k] = Math.floor(random() * cases);
+      return drawn;
+    }
+    let size = 0;
+    for (let k = 0; k < groups.length; k++) {
+      for (const index of groups[Math.floor(random() * groups.length)]) drawn[size++] = index;
+    }
+    return drawn.subarray(0, size);
+  };
   const statistics = new Float64Array(resamples);
   let count = 0;
   for (let i = 0; i < resamples; i++) {
-    for (let k = 0; k < cases; k++) drawn[k] = Math.floor(random() * cases);
-    const value = statistic(drawn);
+    const value = statistic(draw());
     if (!Number.isNaN(value)) statistics[count++] = value;
   }
   if (count === 0) return { low: Number.NaN, high: Number.NaN };

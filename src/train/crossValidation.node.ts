@@ -217,6 +217,7 @@ export async function crossValidation(
     async run(signal) {
       const scored = await scoreOutOfFold(dataset.description, held, {
         connectivity: connectivityOf(held.map(({ bundles }) => parsePlan(readManifest(bundles[0]).plan))),
+        patients: dataset.patients,
         onCase: listeners.onScored,
         signal,
       });

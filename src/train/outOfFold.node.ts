@@ -7,6 +7,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { DatasetDescription } from '../dataset/description.ts';
 import type { CaseFiles } from '../dataset/folder.node.ts';
+import type { Patients } from '../dataset/patients.ts';
 import type { Engine } from '../engine/engine.ts';
 import {
   dice,
@@ -113,11 +114,12 @@ export function predictionUnits(
 /** A mask with its reference, and what to call it. */
 interface Pair {
   readonly name: string;
+  readonly patient: string | undefined;
   readonly reference: string;
   readonly mask: string;
 }
 
-function pairsOf(held: readonly HeldOut[]): Pair[] {
+function pairsOf(held: readonly HeldOut[], patients: Patients | undefined): Pair[] {
   const count = new Map<string, number>();
   for (const { name } of held.flatMap(({ cases }) => cases)) count.set(name, (count.get(name) ?? 0) + 1);
   // Splits that someone wrote may hold a case back more than once.
@@ -125,6 +127,7 @@ function pairsOf(held: readonly HeldOut[]): Pair[] {
     .flatMap((of) =>
       of.cases.map((files) => ({
         name: count.get(files.name)! > 1 ? `${files.name}, fold ${of.fold}` : files.name,
+        patient: patients?.get(files.name),
         reference: files.label,
         mask: maskOf(of, files),
       })),
@@ -145,6 +148,8 @@ export interface OutOfFold {
 
 export interface ScoringWork {
   readonly connectivity: Connectivity;
+  /** Whose scans the cases are, where that is known. */
+  readonly patients?: Patients;
   readonly metrics?: EvaluationSettings['metrics'];
   readonly onCase?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
@@ -157,9 +162,9 @@ export interface ScoringWork {
 export async function scoreOutOfFold(
   { labels, ignoreLabel, regionsClassOrder }: DatasetDescription,
   held: readonly HeldOut[],
-  { connectivity, metrics, onCase, signal }: ScoringWork,
+  { connectivity, patients, metrics, onCase, signal }: ScoringWork,
 ): Promise<OutOfFold> {
-  const pairs = pairsOf(held);
+  const pairs = pairsOf(held, patients);
   const region = regionsClassOrder !== undefined && { region: true };
   const foreground = labels.slice(1).map(({ name, values }) => ({ name, values, ...region }));
   const values = foreground.map((label) => label.values[0]);
@@ -177,7 +182,7 @@ export async function scoreOutOfFold(
   const decided = regionsClassOrder ? undefined : decideComponents(scored, values);
   const settings: EvaluationSettings = { labels: foreground, ignoreLabel, metrics };
   const cases: EvaluatedCase[] = [];
-  for (const { name, reference, mask } of pairs) {
+  for (const { name, patient, reference, mask } of pairs) {
     tell(scored.length + cases.length);
     const [expected, predicted] = [await readLabels(reference), await readLabels(mask)];
     const kept = (decided?.keep ?? []).reduce<Volume['data']>(
@@ -185,7 +190,7 @@ export async function scoreOutOfFold(
       predicted.data,
     );
     const scores = scoreCase(name, expected, { ...predicted, data: kept }, settings);
-    cases.push({ ...scores, referenceFile: reference, predictionFile: mask });
+    cases.push({ ...scores, patient, referenceFile: reference, predictionFile: mask });
   }
   const evaluation = evaluateCases(cases, settings);
   return { components: decided ?? allKept(evaluation), evaluation };
