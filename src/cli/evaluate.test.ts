@@ -158,6 +158,43 @@ describe('unetrpp evaluate', () => {
     expect([code, err.split('\n')[0]]).toEqual([2, expect.stringMatching(/names no patient for the case a; add it/)]);
   });
 
+  test('--heart compares ejection fractions, in the table, the record and the report', async () => {
+    const r = write('hearts/labelsTr', {
+      p1_frame01: '1233',
+      p1_frame09: '1223',
+      p2_frame01: '1333',
+      p2_frame04: '1123',
+    });
+    writeFileSync(at('hearts', 'dataset.json'), description({ background: 0, RV: 1, MYO: 2, LV: 3 }));
+    const list = [
+      { patient: 'p1', cases: ['p1_frame01', 'p1_frame09'], ED_frame: 1, ES_frame: 9 },
+      { patient: 'p2', cases: ['p2_frame04', 'p2_frame01'], ED_frame: 1, ES_frame: 4 },
+    ];
+    const patients = at('hearts', 'patients.json');
+    writeFileSync(patients, JSON.stringify(list));
+    const p = write('hearts-p', { p1_frame01: '1333', p1_frame09: '1223', p2_frame01: '1333', p2_frame04: '1123' });
+    const { code, out, err } = await shell('evaluate', '-r', r, '-p', p, '--heart', '-o', at('heart-scores'));
+    expect(code, err).toBe(0);
+    expect(out).toMatch(/^2 hearts, means; error: predicted - reference/m);
+    expect(out).toMatch(/^LV ejection fraction \(%\) +58\.3 +66\.7 +\+8\.3 \[-14\.8, \+31\.4\] +8\.3 +- +2$/m);
+    const { hearts } = JSON.parse(readFileSync(at('heart-scores', 'evaluation.json'), 'utf8'));
+    expect(hearts.hearts[1]).toMatchObject({ patient: 'p2', endDiastole: 'p2_frame01', endSystole: 'p2_frame04' });
+    expect(readFileSync(at('heart-scores', 'report.html'), 'utf8')).toContain('Function of the heart');
+
+    const refused = async (...more: string[]) => {
+      const { code: exit, err: said } = await shell('evaluate', '-r', r, '-p', p, '--heart', ...more);
+      return [exit, said];
+    };
+    expect(await refused('--heart-labels', '1,2,4')).toEqual([2, expect.stringContaining('The left ventricle (4)')]);
+    expect(await refused('--heart-labels', '1,2')).toEqual([2, expect.stringContaining('three different values')]);
+    writeFileSync(patients, JSON.stringify(list.map(({ ED_frame: _, ...each }) => each)));
+    expect(await refused()).toEqual([2, expect.stringContaining('patients.json at 0.ED_frame')]);
+    writeFileSync(patients, JSON.stringify(list.map((each) => ({ ...each, ES_frame: 7 }))));
+    expect(await refused()).toEqual([2, expect.stringContaining('no patient with both frames')]);
+    rmSync(patients);
+    expect(await refused()).toEqual([2, expect.stringContaining('there is none; add it')]);
+  });
+
   test('another grid is brought onto the reference’s only when asked', async () => {
     const r = write('grid-r', { a: '.11.' });
     const p = write('grid-p', { a: row('..1111..', { spacing: [1, 3, 4], origin: [-0.5, 0, 0] }) });

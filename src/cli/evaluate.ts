@@ -3,12 +3,20 @@
  * score as CSV, the whole record as JSON, and a report with pictures for a person.
  */
 
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { counted } from '../errors.ts';
+import { type HeartFrames, heartFrames } from '../dataset/index.ts';
+import { counted, InputError } from '../errors.ts';
 import {
+  acdcLabels,
   distancesSaid,
   type Evaluation,
   emptySaid,
+  evaluateHearts,
+  type HeartEvaluation,
+  type HeartLabels,
+  heartMeasureNames,
+  heartMeasures,
   intervalsSaid,
   type MetricName,
   type MetricSummary,
@@ -17,10 +25,11 @@ import {
   summaryJson,
   worstFirst,
 } from '../evaluate/index.ts';
+import { readJson } from '../volume/files.node.ts';
 import { prepareOutputFolder, writeTogether } from '../wholeFiles.node.ts';
-import { parseNatural } from './options.ts';
+import { parseHeartLabels, parseNatural } from './options.ts';
 import { type MadeReport, makeReport, prepareReport, type ReportOptions } from './report.node.ts';
-import { parseMetrics, prepareScoring, scoreSet, scoringOptions } from './scoring.node.ts';
+import { parseMetrics, prepareScoring, type Scoring, scoreSet, scoringOptions } from './scoring.node.ts';
 import { textTable } from './table.ts';
 import { example, printJson, type Register, type Terminal } from './terminal.ts';
 
@@ -28,6 +37,8 @@ interface Options extends ReportOptions {
   readonly output?: string;
   readonly report: boolean;
   readonly metrics?: readonly MetricName[];
+  readonly heart?: boolean;
+  readonly heartLabels?: HeartLabels;
   readonly json?: boolean;
 }
 
@@ -42,6 +53,8 @@ export const registerEvaluate: Register = (program, terminal) => {
     .option('--pictures <count>', 'cases with a picture, from the worst on', parseNatural, 50)
     .option('--run <folder>', 'run of the training, for its curves and its model in the report')
     .option('--model <folder>', 'model bundle that predicted, for the report to say so')
+    .option('--heart', 'also ejection fractions, volumes and mass; frames by ED_frame and ES_frame of patients.json')
+    .option('--heart-labels <values>', 'right ventricle, myocardium, left ventricle (default: 1,2,3)', parseHeartLabels)
     .option('--metrics <names>', 'only these, separated by commas, such as dice,hd95', parseMetrics)
     .option('--json', 'print the record as JSON')
     .action((options: Options) => evaluateCommand(options, terminal));
@@ -50,21 +63,30 @@ export const registerEvaluate: Register = (program, terminal) => {
     command,
     'unetrpp evaluate -r Dataset004_Hippocampus/labelsTr -p predictions --fold 0 -o scores',
     'unetrpp evaluate -r labels -p predictions --images scans --run run -o scores',
+    'unetrpp evaluate -r Dataset027_ACDC/labelsTr -p predictions --split split.json --heart -o scores',
   );
 };
 
 async function evaluateCommand(options: Options, terminal: Terminal): Promise<void> {
   const { output, json, prediction } = options;
   const scoring = await prepareScoring(options, [prediction], options.metrics, terminal);
+  const frames = options.heart ? await framesOf(scoring) : undefined;
   const prepared = output !== undefined && options.report ? await prepareReport(options, scoring) : undefined;
   const abandon = output === undefined ? undefined : await prepareOutputFolder(output);
   try {
     const evaluation = await scoreSet(scoring, 0, terminal);
-    const report = prepared && (await makeReport(evaluation, prepared, options, terminal));
-    const written = output === undefined ? [] : await write(output, evaluation, report);
-    if (json) printJson(terminal, evaluation);
+    const hearts = frames && evaluateHearts(evaluation, frames, options.heartLabels ?? acdcLabels);
+    const report = prepared && (await makeReport(evaluation, hearts, prepared, options, terminal));
+    const record = {
+      ...evaluation,
+      ...(hearts && { hearts }),
+      ...(report?.calibration && { calibration: report.calibration }),
+    };
+    const written = output === undefined ? [] : await write(output, record, report);
+    if (json) printJson(terminal, record);
     else {
       terminal.out(evaluationText(evaluation));
+      if (hearts) terminal.out(`\n${heartsText(hearts)}`);
       if (output !== undefined) terminal.out(`\n${output}: ${written.join(', ')}\n`);
     }
   } finally {
@@ -72,17 +94,31 @@ async function evaluateCommand(options: Options, terminal: Terminal): Promise<vo
   }
 }
 
+/** The frames of the hearts that are scored. @throws InputError when the data set does not name them */
+async function framesOf({ datasetFolder, pairs }: Scoring): Promise<HeartFrames[]> {
+  const path = datasetFolder === undefined ? undefined : join(datasetFolder, 'patients.json');
+  if (path === undefined || !existsSync(path)) {
+    throw new InputError(
+      '--heart pairs frames by the ED_frame and ES_frame of patients.json beside dataset.json, and there is none; add it, or measure a pair with unetrpp measure --heart ED ES.',
+    );
+  }
+  return heartFrames(
+    await readJson(path),
+    pairs[0].map(({ name }) => name),
+    path,
+  );
+}
+
 /** @returns what was written, for a person */
 async function write(output: string, evaluation: Evaluation, report: MadeReport | undefined): Promise<string[]> {
   const overlays = [...(report?.overlays ?? [])];
   const folder = join(output, 'overlays');
   const abandon = overlays.length > 0 ? await prepareOutputFolder(folder) : undefined;
-  const record = report?.calibration ? { ...evaluation, calibration: report.calibration } : evaluation;
   await writeTogether([
     ...overlays.map(([name, content]) => ({ path: join(folder, `${name}.png`), content })),
     ...(report ? [{ path: join(output, 'report.html'), content: report.html }] : []),
     { path: join(output, 'scores.csv'), content: scoresCsv(evaluation) },
-    { path: join(output, 'evaluation.json'), content: `${JSON.stringify(record, null, 1)}\n` },
+    { path: join(output, 'evaluation.json'), content: `${JSON.stringify(evaluation, null, 1)}\n` },
     { path: join(output, 'summary.json'), content: summaryJson(evaluation) },
   ]).finally(abandon);
   return [
@@ -146,5 +182,30 @@ function evaluationText(evaluation: Evaluation): string {
       .join(', ');
     lines.push(`Worst cases by ${metrics[first].title}: ${list}`);
   }
+  return `${lines.join('\n')}\n`;
+}
+
+function heartsText({ hearts, agreement }: HeartEvaluation): string {
+  const digits = (value: number | null, count = 1) => (value === null ? '-' : value.toFixed(count));
+  const signed = (value: number | null) => (value !== null && value > 0 ? `+${digits(value)}` : digits(value));
+  const rows = heartMeasureNames.map((name) => {
+    const { title, unit } = heartMeasures[name];
+    const of = agreement[name];
+    return [
+      `${title} (${unit})`,
+      digits(of.meanReference),
+      digits(of.meanPredicted),
+      of.low === null ? signed(of.bias) : `${signed(of.bias)} [${signed(of.low)}, ${signed(of.high)}]`,
+      digits(of.meanAbsolute),
+      digits(of.correlation, 3),
+      String(of.hearts),
+    ];
+  });
+  const head = ['', 'reference', 'predicted', 'error', 'mean |error|', 'correlation', 'hearts'];
+  const lines = [
+    `${counted(hearts.length, 'heart')}, means; error: predicted - reference, in brackets its 95 % limits of agreement (bias -+ 1.96 SD)`,
+    '',
+    textTable([head, ...rows]).trimEnd(),
+  ];
   return `${lines.join('\n')}\n`;
 }

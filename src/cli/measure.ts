@@ -2,7 +2,6 @@
  * `unetrpp measure`: what a clinic reads off a mask. Volumes, lesions and their diameters; their change since an earlier
  * scan; function of the heart from a pair of frames.
  */
-import { InvalidArgumentError } from 'commander';
 import { counted, InputError } from '../errors.ts';
 import {
   type AxialDiameters,
@@ -20,7 +19,7 @@ import {
   sumOfDiameters,
 } from '../evaluate/index.ts';
 import { labelVolumes, reorient, type Volume } from '../volume/index.ts';
-import { parsePositive } from './options.ts';
+import { parseHeartLabels, parsePositive } from './options.ts';
 import { datasetBeside, describeDataset, readLabelMap } from './scoring.node.ts';
 import { textTable } from './table.ts';
 import { example, printJson, type Register, type Terminal } from './terminal.ts';
@@ -63,15 +62,6 @@ export const registerMeasure: Register = (program, terminal) => {
     'unetrpp measure --heart patient001_frame01.nii.gz patient001_frame12.nii.gz',
   );
 };
-
-function parseHeartLabels(text: string): HeartLabels {
-  const values = text.split(',').map((each) => (/^\d+$/.test(each) ? Number(each) : Number.NaN));
-  const [rightVentricle, myocardium, leftVentricle] = values;
-  if (values.length !== 3 || values.some((value) => !(value > 0)) || new Set(values).size !== 3) {
-    throw new InvalidArgumentError('It must be three different values, such as 1,2,3.');
-  }
-  return { rightVentricle, myocardium, leftVentricle };
-}
 
 async function measure(path: string | undefined, options: Options, terminal: Terminal): Promise<void> {
   const { heart, compare, json } = options;

@@ -2,6 +2,7 @@
  * Values of command-line options as numbers, with a sentence when they are none.
  */
 import { InvalidArgumentError } from 'commander';
+import type { HeartLabels } from '../evaluate/index.ts';
 import { type WrittenEnding, writtenEndings } from '../volume/files.node.ts';
 
 /** `64x128x128` or `64,128,128`, along d, h, w. */
@@ -53,6 +54,16 @@ export function parseSeconds(text: string): number {
   const seconds = Number(digits) * { s: 1, m: 60, h: 3600 }[unit as 's' | 'm' | 'h'];
   if (!(seconds > 0)) throw new InvalidArgumentError('It must be a time with its unit, such as 90s, 60m or 1.5h.');
   return seconds;
+}
+
+/** `1,2,3`: right ventricle, myocardium, left ventricle. */
+export function parseHeartLabels(text: string): HeartLabels {
+  const values = text.split(',').map((each) => (/^\d+$/.test(each) ? Number(each) : Number.NaN));
+  const [rightVentricle, myocardium, leftVentricle] = values;
+  if (values.length !== 3 || values.some((value) => !(value > 0)) || new Set(values).size !== 3) {
+    throw new InvalidArgumentError('It must be three different values, such as 1,2,3.');
+  }
+  return { rightVentricle, myocardium, leftVentricle };
 }
 
 /** `4GB`, `800MB`, decimal units: in bytes. */

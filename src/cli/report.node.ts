@@ -15,6 +15,7 @@ import {
   type EvaluatedCase,
   type Evaluation,
   type FactGroup,
+  type HeartEvaluation,
   labelsWorstFirst,
   overlayPicture,
   type Report,
@@ -173,6 +174,7 @@ export interface MadeReport {
 /** Reads the cases again: those that are drawn, and those with probabilities. */
 export async function makeReport(
   evaluation: Evaluation,
+  hearts: HeartEvaluation | undefined,
   prepared: PreparedReport,
   { pictures: most }: ReportOptions,
   terminal: Terminal,
@@ -218,6 +220,7 @@ export async function makeReport(
     evaluation,
     pictures,
     published: publishedScores(evaluation),
+    hearts,
     training: prepared.training,
     calibration,
     made: prepared.facts,

@@ -41,7 +41,7 @@ export {
   isForegroundSample,
   type PatchPlace,
 } from './patchSampling.ts';
-export { type Patients, parsePatients, patientsByName } from './patients.ts';
+export { type HeartFrames, heartFrames, type Patients, parsePatients, patientsByName } from './patients.ts';
 export { type Phantom, type PhantomOptions, phantom } from './phantom.ts';
 export { phantomOrgans } from './phantomAnatomy.ts';
 export { type Channel, type Plan, parsePlan, planFromV1Pickle, planSchema, type V1Surroundings } from './plan.ts';

@@ -59,6 +59,43 @@ export function readPatients(
   return { patients, faults };
 }
 
+/** The two frames of a heart, by the names of their cases. */
+export interface HeartFrames {
+  readonly patient: string;
+  readonly endDiastole: string;
+  readonly endSystole: string;
+}
+
+const framesSchema = z.array(
+  z.object({ patient: z.string(), cases: z.array(z.string()), ED_frame: z.int(), ES_frame: z.int() }),
+);
+
+/**
+ * The pairs of frames of a `patients.json` that names them (`ED_frame`, `ES_frame`): the cases whose names end in these
+ * numbers. Patients of whom a frame is not among the cases are left out.
+ * @throws InputError when the list does not name frames, or no patient has both among the cases
+ */
+export function heartFrames(value: unknown, cases: readonly string[], name = 'patients.json'): HeartFrames[] {
+  const parsed = framesSchema.safeParse(value);
+  if (!parsed.success) {
+    const [{ path, message }] = parsed.error.issues;
+    throw new InputError(
+      `${name} at ${path.join('.') || 'its top'}: ${message}; to pair frames of hearts, each record must have "patient", "cases", "ED_frame" and "ES_frame".`,
+    );
+  }
+  const known = new Set(cases);
+  const pairs = parsed.data.flatMap(({ patient, cases: own, ED_frame, ES_frame }): HeartFrames[] => {
+    const named = (frame: number) =>
+      own.find((each) => known.has(each) && Number(/(\d+)$/.exec(each)?.[1] ?? Number.NaN) === frame);
+    const [endDiastole, endSystole] = [named(ED_frame), named(ES_frame)];
+    return endDiastole === undefined || endSystole === undefined ? [] : [{ patient, endDiastole, endSystole }];
+  });
+  if (pairs.length > 0) return pairs;
+  throw new InputError(
+    `${name} has no patient with both frames (ED_frame, ES_frame) among the cases that are scored; score both.`,
+  );
+}
+
 /** By names alone: undefined unless every case is called like those of ACDC. */
 export function patientsByName(cases: readonly string[]): Patients | undefined {
   const named = cases.map((each) => [each, /^(patient\d+)_frame\d+$/.exec(each)?.[1]] as const);

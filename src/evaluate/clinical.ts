@@ -271,6 +271,27 @@ export interface HeartFunction {
   readonly myocardialMassG: number;
 }
 
+/** Of one frame. */
+export interface HeartVolumes {
+  readonly leftVentricleMl: number;
+  readonly rightVentricleMl: number;
+  readonly myocardiumMl: number;
+}
+
+/** Function of both ventricles from the volumes of a pair of frames. Source: as `heartFunction`. */
+export function functionOf(endDiastole: HeartVolumes, endSystole: HeartVolumes): HeartFunction {
+  const ventricle = (edvMl: number, esvMl: number): VentricleFunction => {
+    const strokeVolumeMl = edvMl - esvMl;
+    return { edvMl, esvMl, strokeVolumeMl, ejectionFractionPercent: (100 * strokeVolumeMl) / edvMl };
+  };
+  return {
+    leftVentricle: ventricle(endDiastole.leftVentricleMl, endSystole.leftVentricleMl),
+    rightVentricle: ventricle(endDiastole.rightVentricleMl, endSystole.rightVentricleMl),
+    myocardialVolumeMl: endDiastole.myocardiumMl,
+    myocardialMassG: endDiastole.myocardiumMl * myocardialDensity,
+  };
+}
+
 /**
  * Function of both ventricles from the label maps of a pair of frames, end of diastole and of systole. Petitjean and Dacher,
  * "A review of segmentation methods in short axis cardiac MR images", Med. Image Anal. 15, 2011, section 2.
@@ -285,18 +306,12 @@ export function heartFunction(
     for (const each of map.data) if (each === value) voxels++;
     return voxels * voxelVolumeMl(map);
   };
-  const ventricle = (value: number): VentricleFunction => {
-    const [edvMl, esvMl] = [volumeMl(endDiastole, value), volumeMl(endSystole, value)];
-    const strokeVolumeMl = edvMl - esvMl;
-    return { edvMl, esvMl, strokeVolumeMl, ejectionFractionPercent: (100 * strokeVolumeMl) / edvMl };
-  };
-  const myocardialVolumeMl = volumeMl(endDiastole, labels.myocardium);
-  return {
-    leftVentricle: ventricle(labels.leftVentricle),
-    rightVentricle: ventricle(labels.rightVentricle),
-    myocardialVolumeMl,
-    myocardialMassG: myocardialVolumeMl * myocardialDensity,
-  };
+  const volumes = (map: Volume): HeartVolumes => ({
+    leftVentricleMl: volumeMl(map, labels.leftVentricle),
+    rightVentricleMl: volumeMl(map, labels.rightVentricle),
+    myocardiumMl: volumeMl(map, labels.myocardium),
+  });
+  return functionOf(volumes(endDiastole), volumes(endSystole));
 }
 
 /** Stroke volume (mL) times heart rate (beats a minute), in L/min. */

@@ -61,6 +61,15 @@ export {
 } from './evaluation.ts';
 export { scoresCsv, summaryJson } from './evaluationFiles.ts';
 export {
+  type Agreement,
+  type EvaluatedHeart,
+  evaluateHearts,
+  type HeartEvaluation,
+  type HeartMeasure,
+  heartMeasureNames,
+  heartMeasures,
+} from './hearts.ts';
+export {
   type BothEmpty,
   dice,
   iou,

@@ -21,6 +21,7 @@ import {
   metrics,
   worstFirst,
 } from './evaluation.ts';
+import { type HeartEvaluation, heartMeasureNames, heartMeasures } from './hearts.ts';
 import { reportStyle } from './reportStyle.ts';
 import { mean, median } from './statistics.ts';
 
@@ -61,6 +62,8 @@ export interface Report {
   /** By the name of the case; cases without one are listed in numbers. */
   readonly pictures?: ReadonlyMap<string, CasePicture>;
   readonly published?: PublishedTable;
+  /** Function of the hearts, where the cases are frames of hearts. */
+  readonly hearts?: HeartEvaluation;
   /** Curves of the training. */
   readonly training?: { readonly about: string; readonly charts: readonly Chart[] };
   readonly calibration?: Calibration;
@@ -95,12 +98,13 @@ export function labelColors(labels: readonly Pick<EvaluatedLabel, 'values'>[]): 
 }
 
 export function reportPage(report: Report): string {
-  const { title, evaluation, training, calibration, published, notices = [] } = report;
+  const { title, evaluation, hearts, training, calibration, published, notices = [] } = report;
   const sections: readonly (readonly [id: string, title: string, html: string])[] = [
     ['scores', 'Scores', scores(evaluation)],
     ...(published
       ? ([['published', 'Beside published scores', publishedSection(evaluation, published)]] as const)
       : []),
+    ...(hearts ? ([['hearts', 'Function of the heart', heartsSection(hearts)]] as const) : []),
     ['spread', 'Every case', spread(evaluation)],
     ['cases', 'From worst to best', cases(report)],
     ...(training ? ([['training', 'Training', trainingSection(evaluation, training)]] as const) : []),
@@ -256,6 +260,41 @@ function publishedSection(evaluation: Evaluation, table: PublishedTable): string
   return `<p>Dice in percent, ${escaped(table.title)}. Published: ${escaped(source)}.</p>
 ${tableOf(head, [...others, ours], 'totals')}
 ${differences.length === 0 ? '' : `<p>What differs from the published protocol:</p>\n<ul class="plain">${differences.map((each) => `<li>${escaped(each)}</li>`).join('')}</ul>`}`;
+}
+
+function heartsSection({ hearts, agreement }: HeartEvaluation): string {
+  const one = (value: number | null, digits = 1) => (value === null ? '–' : value.toFixed(digits).replace('-', '−'));
+  const signed = (value: number | null) => `${value !== null && value > 0 ? '+' : ''}${one(value)}`;
+  const rows = heartMeasureNames.map((name) => {
+    const { title, unit } = heartMeasures[name];
+    const { meanReference, meanPredicted, bias, low, high, meanAbsolute, correlation } = agreement[name];
+    const limits = low === null ? '' : `<small>${signed(low)} to ${signed(high)}</small>`;
+    return [
+      `${title}, ${unit}`,
+      one(meanReference),
+      one(meanPredicted),
+      `${signed(bias)}${limits}`,
+      one(meanAbsolute),
+      one(correlation, 3),
+    ];
+  });
+  const single = hearts.map(({ patient, reference, predicted }) => [
+    escaped(patient),
+    ...heartMeasureNames.flatMap((name) => `${one(reference[name])} → ${one(predicted[name])}`),
+  ]);
+  const missing = heartMeasureNames.filter((name) => agreement[name].hearts < hearts.length);
+  const note = missing
+    .map(
+      (name) => `${heartMeasures[name].title}: ${agreement[name].hearts} of ${hearts.length} hearts have both values.`,
+    )
+    .join(' ');
+  return `<p>${counted(hearts.length, 'heart')}: what the predicted masks say, and what the reference says. The error is predicted − reference; below it the limits between which 95 % of errors lie (bias ∓ 1.96 standard deviations), if they are normal.</p>
+${tableOf(['Mean', 'Reference', 'Predicted', 'Error', 'Mean |error|', 'Correlation'], rows, 'scores')}
+${note && `<p class="note">${note}</p>`}
+<details><summary>Every heart: reference → predicted</summary>
+${tableOf(['Patient', ...heartMeasureNames.map((name) => `${heartMeasures[name].title}, ${heartMeasures[name].unit}`)], single)}
+</details>
+<p class="note">Ejection fraction 100 (EDV − ESV) / EDV; mass 1.05 g for each mL of myocardium at the end of diastole.</p>`;
 }
 
 /**

@@ -286,6 +286,14 @@ describe('a time limit', () => {
     expect(clock.seconds).toBeLessThanOrEqual(1000);
   });
 
+  test('is not touched by a few slow steps within an epoch', async () => {
+    const run = fresh();
+    const { clock, pieces } = clocked((index) => (index >= 290 && index < 300 ? 1.3 : 1), 2);
+    expect((await drawnRun(run, limited, pieces)).settings.epochs).toBe(16);
+    expect(eventsOf(run)).toHaveLength(1);
+    expect(clock.seconds).toBeLessThanOrEqual(1000);
+  });
+
   test('gives epochs back when the pace rises again, in the first half of the run', async () => {
     const slowUntil = async (step: number) => {
       const run = fresh();
@@ -294,10 +302,10 @@ describe('a time limit', () => {
       expect(clock.seconds).toBeLessThanOrEqual(1000);
       return { epochs: settings.epochs, events: eventsOf(run).length };
     };
-    // (960 - 62 - 20 + 60) / 158 = 5 at first; after two epochs 2 + (960 - 302 - 16 - 20) / 58.
-    expect(await slowUntil(80)).toEqual({ epochs: 13, events: 2 });
-    // Four of five epochs are done when the pace rises: nothing changes.
-    expect(await slowUntil(180)).toEqual({ epochs: 5, events: 1 });
+    // (960 - 62 - 20 + 60) / 158 = 5 at first; after two epochs 2 + (960 - 218 - 20) / 58.
+    expect(await slowUntil(50)).toEqual({ epochs: 14, events: 2 });
+    // Three of five epochs are done when the pace has risen for a whole one: nothing changes.
+    expect(await slowUntil(100)).toEqual({ epochs: 5, events: 1 });
   });
 
   test('that is over ends the run with the epochs that it has, which may be opened again', async () => {

@@ -180,6 +180,8 @@ export async function train(settings: TrainSettings, pieces: RunPieces, options:
   /** Steps that this process has made, and the seconds of the last ones. */
   let measured = 0;
   const recent: number[] = [];
+  /** Of the epoch, as far as this process made it: steps after the warming up, and their seconds. */
+  let paced = { steps: 0, seconds: 0 };
   /** Whether the number of epochs is a first guess, from the pace of a few steps and of one validation case. */
   let guessed = false;
   const { cases: allCases, validate } = pieces.validation ?? { cases: 0, validate: undefined };
@@ -259,6 +261,7 @@ export async function train(settings: TrainSettings, pieces: RunPieces, options:
     if (measured <= warmUpSteps + 1) recent.length = 0;
     if (recent.length === paceSteps) recent.shift();
     recent.push(seconds);
+    if (measured > warmUpSteps) paced = { steps: paced.steps + 1, seconds: paced.seconds + seconds };
     stepSeconds = recent.reduce((sum, each) => sum + each, 0) / recent.length;
     report('training');
   };
@@ -268,9 +271,9 @@ export async function train(settings: TrainSettings, pieces: RunPieces, options:
    * where the pace has fallen, and raised where it has risen: in the first half only, since later a learning rate that has
    * fallen would rise again.
    */
-  const keepToLimit = async () => {
+  const keepToLimit = async (pace = stepSeconds) => {
     const { timeLimit, epochs } = current;
-    if (timeLimit === null || stepSeconds === undefined) return;
+    if (timeLimit === null || pace === undefined) return;
     if (epochs === null && measured < paceSteps && (measured < 2 || position.seconds < timeLimit / 10)) return;
     if (epochs === null) await score(Math.min(1, epochCases || allCases));
     const fitting = (limit: number) =>
@@ -278,13 +281,13 @@ export async function train(settings: TrainSettings, pieces: RunPieces, options:
         limit,
         position.seconds,
         { epochs: position.epoch, steps: position.step - position.epoch * batchesPerEpoch },
-        { step: stepSeconds!, validation: caseSeconds * epochCases, end: caseSeconds * allCases },
+        { step: pace, validation: caseSeconds * epochCases, end: caseSeconds * allCases },
         batchesPerEpoch,
       );
     const fits = fitting(timeLimit * (1 - reserve));
     if (fits < 1 && position.epoch === 0) {
       throw new InputError(
-        `One epoch of ${batchesPerEpoch} batches takes about ${Math.ceil(batchesPerEpoch * stepSeconds)} s here, and the ` +
+        `One epoch of ${batchesPerEpoch} batches takes about ${Math.ceil(batchesPerEpoch * pace)} s here, and the ` +
           `end of the run ${Math.ceil(caseSeconds * allCases)} s: they do not fit into the time limit of ${timeLimit} s; ` +
           'raise it, or give fewer --batches-per-epoch.',
       );
@@ -299,7 +302,7 @@ export async function train(settings: TrainSettings, pieces: RunPieces, options:
     guessed = epochs === null;
     if (stays) return;
     current = { ...current, epochs: wanted };
-    const step = stepSeconds < 10 ? `${Math.round(stepSeconds * 1000)} ms` : `${stepSeconds.toFixed(1)} s`;
+    const step = pace < 10 ? `${Math.round(pace * 1000)} ms` : `${pace.toFixed(1)} s`;
     await event(
       epochs === null
         ? `A step takes ${step}: ${current.epochs} epochs of ${batchesPerEpoch} batches fit into the time limit of ${timeLimit} s.`
@@ -343,7 +346,9 @@ export async function train(settings: TrainSettings, pieces: RunPieces, options:
         best: best ? { epoch, score: scores.mean } : position.best,
       };
       await save(best);
-      await keepToLimit();
+      // Of a whole epoch: a machine that was busy with something else for a minute is no reason to train less.
+      await keepToLimit(paced.steps === 0 ? stepSeconds : paced.seconds / paced.steps);
+      paced = { steps: 0, seconds: 0 };
     }
     signal?.throwIfAborted();
     report('validating');
