@@ -48,6 +48,8 @@ export interface PreparedReport {
   readonly title: string;
   /** File whose first channel is drawn, by case. */
   readonly images: ReadonlyMap<string, string>;
+  /** Of what each channel of saved probabilities is, where it is a region. */
+  readonly regions: Scoring['regions'];
   readonly training: Report['training'];
   readonly facts: readonly FactGroup[];
 }
@@ -55,7 +57,7 @@ export interface PreparedReport {
 /** @throws InputError when a folder that was named does not hold what it should */
 export async function prepareReport(
   options: ReportOptions,
-  { datasetFolder, datasetName, pairs }: Scoring,
+  { datasetFolder, datasetName, pairs, regions }: Scoring,
 ): Promise<PreparedReport> {
   const { reference, prediction, fold, split, images, run, model } = options;
   const name = datasetName ?? basename(resolve(reference));
@@ -78,6 +80,7 @@ export async function prepareReport(
   return {
     title: `${name}${restricted}`,
     images: found,
+    regions,
     training: run === undefined ? undefined : trainingOf(run),
     facts: [
       ...(bundle === undefined ? [] : [await modelFacts(bundle)]),
@@ -183,7 +186,7 @@ export async function makeReport(
   const drawn = new Set(ranked.filter(({ name }) => prepared.images.has(name)).slice(0, most));
   const pictures = new Map<string, CasePicture>();
   const hashes = new Map<string, { reference: string; prediction: string }>();
-  const counts = calibrationCounts(evaluation.labels, evaluation.ignoreLabel);
+  const counts = calibrationCounts(evaluation.labels, evaluation.ignoreLabel, prepared.regions);
   const notices: string[] = [];
   const line = statusLine(terminal);
   try {

@@ -5,6 +5,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { plannedRegions } from '../dataset/description.ts';
 import { openDataset } from '../dataset/folder.node.ts';
 import {
   type DatasetDescription,
@@ -119,6 +120,8 @@ export interface Scoring {
   readonly resample: boolean;
   /** Whose scans the cases are; undefined where nobody says. */
   readonly patients: Patients | undefined;
+  /** The values of each region, in the order of a network's outputs; undefined where labels are no regions. */
+  readonly regions: readonly (readonly number[])[] | undefined;
   /** Where dataset.json lies, and what it is called; undefined where there is none. */
   readonly datasetFolder: string | undefined;
   readonly datasetName: string | undefined;
@@ -162,7 +165,9 @@ export async function prepareScoring(
         pairs[0].map(({ name }) => name),
         datasetFolder,
       );
-  return { settings, declared, pairs, resample, patients, datasetFolder, datasetName: description?.name };
+  const regions = description && plannedRegions(description).regions?.map((region) => region.labels);
+  const datasetName = description?.name;
+  return { settings, declared, pairs, resample, patients, regions, datasetFolder, datasetName };
 }
 
 /** The folder of the data set that a label map, or a folder of them, lies in. */

@@ -52,7 +52,7 @@ describe('calibration', () => {
     const counts = calibrationCounts(one);
     const reference = row([1, ...Array<number>(30).fill(0)]);
     countCase(counts, reference, foreground(1, ...Array<number>(30).fill(0)));
-    expect(calibrationOf(counts).chosen.voxels).toBe(1 + 10);
+    expect(calibrationOf(counts).chosen!.voxels).toBe(1 + 10);
   });
 
   test('a region has the sum of its values, and ignored voxels count nowhere', () => {
@@ -70,5 +70,23 @@ describe('calibration', () => {
     expect(() => countCase(counts, row([0]), some)).toThrow('have 1x1x2 voxels (z, y, x) and the reference 1x1x1');
     expect(() => countCase(counts, row([0, 6]), some)).toThrow('for the values 0 to 1, and none for liver (6)');
     expect(() => countCase(calibrationCounts(one), row([0, 1]), foreground(0.5, -3))).toThrow('is no probability');
+  });
+
+  test('of regions each channel is one, and no class is chosen', () => {
+    const labels = [
+      { name: 'whole', values: [1, 2] },
+      { name: 'core', values: [2] },
+    ];
+    const counts = calibrationCounts(labels, undefined, [[2, 1], [2]]);
+    countCase(counts, row([1, 2, 1, 0]), row([0.75, 0.75, 0.75, 0.75], [0.25, 0.25, 0.25, 0.25]));
+    const { labels: found, chosen } = calibrationOf(counts);
+    expect(found.map(({ bins, expectedError }) => [bins[7].frequency, bins[2].frequency, expectedError])).toEqual([
+      [0.75, null, 0],
+      [null, 0.25, 0],
+    ]);
+    expect(chosen).toBeNull();
+    expect(() => countCase(counts, row([1]), row([0.5]))).toThrow('1 channels, and there are 2 regions');
+    const other = calibrationCounts([{ name: 'edema', values: [1] }], undefined, [[1, 2], [2]]);
+    expect(() => countCase(other, row([1]), row([0.5], [0.5]))).toThrow('2 regions, and none for edema (1)');
   });
 });

@@ -25,8 +25,10 @@ interface Sums {
 export interface CalibrationCounts {
   readonly labels: readonly EvaluatedLabel[];
   readonly ignoreLabel: number | undefined;
+  /** Of each channel the values that it is the probability of, where channels are regions; else channel c is of c alone. */
+  readonly regions: readonly (readonly number[])[] | undefined;
   readonly byLabel: readonly Sums[];
-  /** Of the class that is chosen: its probability, and whether it is the reference's. */
+  /** Of the class that is chosen: its probability, and whether it is the reference's; empty of regions. */
   readonly chosen: Sums;
   cases: number;
 }
@@ -53,8 +55,8 @@ export interface Calibration {
   readonly marginMm: number;
   /** Each label against all else. */
   readonly labels: readonly ({ readonly name: string } & Reliability)[];
-  /** Of the class with the largest probability, background included. */
-  readonly chosen: Reliability;
+  /** Of the class with the largest probability, background included; null of regions, none of which excludes another. */
+  readonly chosen: Reliability | null;
 }
 
 const emptySums = (): Sums => ({
@@ -63,44 +65,76 @@ const emptySums = (): Sums => ({
   hits: new Float64Array(bins),
 });
 
-/** @param ignoreLabel voxels of the reference with this value count nowhere */
-export function calibrationCounts(labels: readonly EvaluatedLabel[], ignoreLabel?: number): CalibrationCounts {
-  return { labels, ignoreLabel, byLabel: labels.map(emptySums), chosen: emptySums(), cases: 0 };
+/**
+ * @param ignoreLabel voxels of the reference with this value count nowhere
+ * @param regions the values of each channel, where channels are regions
+ */
+export function calibrationCounts(
+  labels: readonly EvaluatedLabel[],
+  ignoreLabel?: number,
+  regions?: readonly (readonly number[])[],
+): CalibrationCounts {
+  return { labels, ignoreLabel, regions, byLabel: labels.map(emptySums), chosen: emptySums(), cases: 0 };
 }
 
 /**
  * Adds a case.
- * @param probabilities on the reference's grid; channel c is the probability of the value c, all of them together 1
+ * @param probabilities on the reference's grid; channel c is the probability of the value c, all of them together 1; or of a
+ *   region, each by itself
  * @throws InputError when grids differ, a label has no channel, or a number is no probability
  */
 export function countCase(counts: CalibrationCounts, reference: Volume, probabilities: Volume): void {
-  const { labels, ignoreLabel, byLabel, chosen } = counts;
+  const { labels, ignoreLabel, regions, byLabel, chosen } = counts;
   if (!sameShape(reference.shape, probabilities.shape)) {
     throw new InputError(
       `the probabilities have ${showShape(probabilities.shape)} voxels (z, y, x) and the reference ${showShape(reference.shape)}`,
     );
   }
-  const { channels } = probabilities;
-  const without = labels.find(({ values }) => values.some((value) => value >= channels));
-  if (without) {
-    throw new InputError(
-      `the probabilities have ${channels} channels, for the values 0 to ${channels - 1}, and none for ${without.name} (${without.values.join(', ')})`,
-    );
+  const { channels, data } = probabilities;
+  if (regions && channels !== regions.length) {
+    throw new InputError(`the probabilities have ${channels} channels, and there are ${regions.length} regions`);
   }
+  const channelsOf = labels.map(({ name, values }): readonly number[] => {
+    const own = regions
+      ? [
+          regions.findIndex(
+            (region) => region.length === values.length && values.every((each) => region.includes(each)),
+          ),
+        ]
+      : values;
+    if (own.every((channel) => channel >= 0 && channel < channels)) return own;
+    const there = regions ? `${channels} regions` : `${channels} channels, for the values 0 to ${channels - 1}`;
+    throw new InputError(`the probabilities have ${there}, and none for ${name} (${values.join(', ')})`);
+  });
   const count = voxelCount(reference);
-  const best = largestChannel(probabilities);
-  const { data } = probabilities;
+  const best = regions ? anyRegion(probabilities) : largestChannel(probabilities);
   forBox(reference, best, (voxel) => {
     const value = reference.data[voxel];
     if (value === ignoreLabel) return;
-    add(chosen, data[best[voxel] * count + voxel], value === best[voxel]);
+    if (!regions) add(chosen, data[best[voxel] * count + voxel], value === best[voxel]);
     labels.forEach(({ values }, index) => {
       let probability = 0;
-      for (const each of values) probability += data[each * count + voxel];
+      for (const each of channelsOf[index]) probability += data[each * count + voxel];
       add(byLabel[index], probability, values.includes(value));
     });
   });
   counts.cases++;
+}
+
+/** Rounding may leave a little above 1. @throws InputError */
+function checkProbability(value: number, voxel: number): void {
+  if (!(value >= 0 && value <= 1.001)) throw new InputError(`${value} at voxel ${voxel} is no probability`);
+}
+
+/** 1 where some region is more probable than not. */
+function anyRegion({ data, shape }: Volume): Uint16Array {
+  const count = shape[0] * shape[1] * shape[2];
+  const any = new Uint16Array(count);
+  for (let i = 0; i < data.length; i++) {
+    checkProbability(data[i], i % count);
+    if (data[i] > 0.5) any[i % count] = 1;
+  }
+  return any;
 }
 
 function largestChannel({ data, shape, channels }: Volume): Uint16Array {
@@ -109,8 +143,7 @@ function largestChannel({ data, shape, channels }: Volume): Uint16Array {
   for (let channel = 0; channel < channels; channel++) {
     for (let voxel = 0; voxel < count; voxel++) {
       const value = data[channel * count + voxel];
-      // Rounding may leave a little above 1.
-      if (!(value >= 0 && value <= 1.001)) throw new InputError(`${value} at voxel ${voxel} is no probability`);
+      checkProbability(value, voxel);
       if (value > data[best[voxel] * count + voxel]) best[voxel] = channel;
     }
   }
@@ -155,12 +188,12 @@ function add({ voxels, probability, hits }: Sums, value: number, hit: boolean): 
  * What the counts say. The expected error is that of Naeini et al., "Obtaining well calibrated probabilities using Bayesian
  * binning", AAAI 2015: sum over bins of n_b / n |frequency_b - probability_b|.
  */
-export function calibrationOf({ labels, byLabel, chosen, cases }: CalibrationCounts): Calibration {
+export function calibrationOf({ labels, regions, byLabel, chosen, cases }: CalibrationCounts): Calibration {
   return {
     cases,
     marginMm,
     labels: labels.map(({ name }, index) => ({ name, ...reliability(byLabel[index]) })),
-    chosen: reliability(chosen),
+    chosen: regions ? null : reliability(chosen),
   };
 }
 

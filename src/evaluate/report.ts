@@ -451,12 +451,12 @@ ${tableOf(
   ['Calibration error', 'ECE', 'ACE'],
   [
     ...labels.map((label, index) => row(`${swatch(colors[index])}${escaped(label.name)}`, label)),
-    row('Chosen class', chosen),
+    ...(chosen ? [row('Chosen class', chosen)] : []),
   ],
   'totals',
 )}
-<p class="note">The distance from the line: the expected error (ECE) is its mean over voxels, the average error (ACE) its mean over the ${chosen.bins.length} bins. ${escaped(certainSaid(labels))}</p>
-<p class="note">${counted(count, 'case')}, ${chosen.voxels.toLocaleString('en-US')} voxels: those within ${marginMm} mm of the box around reference and prediction. Each label is taken against all else; the chosen class is the most probable one, background included.</p>
+<p class="note">The distance from the line: the expected error (ECE) is its mean over voxels, the average error (ACE) its mean over the ${labels[0].bins.length} bins. ${escaped(certainSaid(labels))}</p>
+<p class="note">${counted(count, 'case')}, ${labels[0].voxels.toLocaleString('en-US')} voxels: those within ${marginMm} mm of the box around reference and prediction. Each label is taken against all else${chosen ? '; the chosen class is the most probable one, background included' : ''}.</p>
 </div>
 </div>`;
 }
