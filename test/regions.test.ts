@@ -15,6 +15,7 @@ import { adamW } from '../src/train/optimizers.ts';
 import { type RunRequest, trainInFolder } from '../src/train/run.node.ts';
 import { identityDirection, type Volume, writeNifti } from '../src/volume/index.ts';
 import { tinySettings } from './bundle.ts';
+import { shell } from './shell.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'unetrpp-regions-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -124,6 +125,21 @@ describe('regions, some of whose voxels are ignored', () => {
       expect(counts[0].trueNegatives).toBeLessThan(isIgnored(index, 0) ? side ** 3 / 2 : side ** 3);
     }
     await segmenter.dispose();
+
+    // As commands: scores of both regions, and of each whether its probabilities mean what they say.
+    const [masks, evaluated] = [join(scratch, 'masks'), join(scratch, 'scores')];
+    const ran = [
+      await shell('predict', '-m', bundle, '-i', join(dataset, 'imagesTr'), '-o', masks, '--save-probabilities'),
+      await shell('evaluate', '-r', join(dataset, 'labelsTr'), '-p', masks, '--fold', '0', '-o', evaluated),
+    ];
+    expect(ran.map(({ code, err }) => [code, code && err])).toEqual([
+      [0, 0],
+      [0, 0],
+    ]);
+    const { calibration, summary } = JSON.parse(readFileSync(join(evaluated, 'evaluation.json'), 'utf8'));
+    expect(summary.labels[0].metrics.dice.mean).toBeCloseTo(scores!.dice['whole'], 9);
+    expect(calibration).toMatchObject({ labels: [{ name: 'whole' }, { name: 'core' }], chosen: null });
+    for (const { expectedError } of calibration.labels) expect(expectedError).toBeLessThan(0.1);
   });
 
   it('give the same weights to the bit whatever lies below the ignored voxels', async () => {
