@@ -34,7 +34,7 @@ describe('predict', () => {
   it('writes the mask of one scan into a folder, with the scan’s geometry, and prints volumes', async () => {
     const { code, out } = await shell('predict', '-m', bundle, '-i', scan, '-o', fresh('one'));
     expect(code).toBe(0);
-    expect(readdirSync(fresh('one'))).toEqual(['scan.nii.gz']);
+    expect(readdirSync(fresh('one'))).toEqual(['predictions.json', 'scan.nii.gz']);
     const { data, ...grid } = read(join(fresh('one'), 'scan.nii.gz'));
     const { data: _, ...expected } = read(scan);
     expect(grid).toEqual(expected);
@@ -55,7 +55,7 @@ describe('predict', () => {
     for (const name of ['a_0000.nii.gz', 'c.nii']) writeScan(join(fresh('scans'), name));
     writeFileSync(join(fresh('scans'), 'b.nii.gz'), 'no image');
     const { code, out, err } = await shell('predict', '-m', bundle, '-i', fresh('scans'), '-o', fresh('masks'));
-    expect(readdirSync(fresh('masks')).sort()).toEqual(['a.nii.gz', 'c.nii.gz']);
+    expect(readdirSync(fresh('masks')).sort()).toEqual(['a.nii.gz', 'c.nii.gz', 'predictions.json']);
     expect(out).toContain('a: ');
     expect(err).toContain('b failed: b.nii.gz');
     expect(err).toContain('error: 1 of 3 scans failed: b; the others are done.');
@@ -69,6 +69,34 @@ describe('predict', () => {
     expect(readFileSync(join(fresh('one'), 'scan.nii.gz'), 'utf8')).toBe('finished');
     await shell('predict', '-m', bundle, '-i', scan, '-o', fresh('one'), '--overwrite');
     expect(readFileSync(join(fresh('one'), 'scan.nii.gz'))).toEqual(before);
+  });
+
+  it('keeps no mask of another model, or one that was made in another way, for its own', async () => {
+    const other = await writeTinyBundle(fresh('another'), 1, 'another');
+    const words = ['-i', scan, '-o', fresh('whose')];
+    expect((await shell('predict', '-m', bundle, ...words)).code).toBe(0);
+    const made = readFileSync(join(fresh('whose'), 'scan.nii.gz'));
+    const refused = async (...more: string[]) => {
+      const { code, err } = await shell('predict', ...words, ...more);
+      expect(readFileSync(join(fresh('whose'), 'scan.nii.gz'))).toEqual(made);
+      return [code, err];
+    };
+    expect(await refused('-m', other)).toEqual([
+      2,
+      expect.stringMatching(
+        /are not by tiny but by another model of that name; name another folder for these, or make all/,
+      ),
+    ]);
+    expect(await refused('-m', bundle, '-m', other)).toEqual([
+      2,
+      expect.stringMatching(/are not by \S.* but by tiny;/),
+    ]);
+    expect(await refused('-m', bundle, '--mirror')).toEqual([2, expect.stringContaining('made with other settings')]);
+    expect((await refused('-m', bundle, '--threads', '1'))[0]).toBe(0);
+    writeFileSync(join(fresh('whose'), 'predictions.json'), '{}');
+    expect(await refused('-m', bundle)).toEqual([2, expect.stringContaining('does not say which model')]);
+    expect((await shell('predict', '-m', other, ...words, '--overwrite')).code).toBe(0);
+    expect((await shell('predict', '-m', other, ...words)).out).toContain('is there already');
   });
 
   it('prints one JSON document with --json, and probabilities go beside the mask', async () => {

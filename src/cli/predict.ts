@@ -24,6 +24,7 @@ import { imageEnding, labelVolumes } from '../volume/index.ts';
 import { prepareOutputFolder, writeTogether } from '../wholeFiles.node.ts';
 import { checkMemory, showBytes } from './machine.node.ts';
 import { parseCount, parseDevice, parseFormat, parseOverlap, parsePatch } from './options.ts';
+import { checkSamePredictions, predictionRecord, predictionsFile } from './predictionRecord.node.ts';
 import { progressBar } from './progress.ts';
 import { findScans, readScan, type Scan, type ScanFiles } from './scans.node.ts';
 import { example, printJson, type Register, type Terminal } from './terminal.ts';
@@ -72,18 +73,29 @@ function maskPath({ output, format = '.nii.gz' }: Options, { name }: ScanFiles, 
   return output;
 }
 
-/** @returns where the probabilities went, if they were wanted */
-async function write(result: Segmentation, mask: string, scan: Scan): Promise<string | undefined> {
+interface TextFile {
+  readonly path: string;
+  readonly content: string;
+}
+
+/**
+ * @param record that is to be beside the mask, unless it is there
+ * @returns where the probabilities went, if they were wanted
+ */
+async function write(
+  result: Segmentation,
+  mask: string,
+  scan: Scan,
+  record: TextFile | undefined,
+): Promise<string | undefined> {
   const ending = writtenEnding(mask);
-  const files = [{ path: mask, content: await encodeLabels(result.labels, ending, scan.header) }];
-  if (!result.probabilities) {
-    await writeTogether(files);
-    return undefined;
-  }
-  const path = `${mask.slice(0, -ending.length)}_probabilities${ending}`;
-  // The mask last: where it is, a case counts as done.
-  files.unshift({ path, content: await encodeVolume(result.probabilities, ending, scan.header) });
-  await writeTogether(files);
+  const path = result.probabilities && `${mask.slice(0, -ending.length)}_probabilities${ending}`;
+  await writeTogether([
+    ...(record ? [record] : []),
+    ...(path ? [{ path, content: await encodeVolume(result.probabilities!, ending, scan.header) }] : []),
+    // The mask last: where it is, a case counts as done.
+    { path: mask, content: await encodeLabels(result.labels, ending, scan.header) },
+  ]);
   return path;
 }
 
@@ -111,10 +123,11 @@ async function writeCase(
   mask: string,
   scan: Scan,
   result: Segmentation,
+  record: TextFile | undefined,
   reading: number,
 ): Promise<Done> {
   const start = performance.now();
-  const probabilities = await write(result, mask, scan);
+  const probabilities = await write(result, mask, scan, record);
   const secondsBy = { reading, ...result.seconds, writing: (performance.now() - start) / 1000 };
   return {
     name,
@@ -196,6 +209,18 @@ async function predict(options: Options, terminal: Terminal): Promise<void> {
   const { length: members, 0: first } = membersOf(model).map(({ settings }) => settings);
   const scans = findScans(options.input, first.inputChannels);
   const jobs = scans.map((files) => ({ files, mask: maskPath(options, files, scans.length) }));
+  const isDone = (mask: string) => !options.overwrite && existsSync(mask) && statSync(mask).size > 0;
+  let record = imageEnding(options.output)
+    ? undefined
+    : {
+        path: join(options.output, predictionsFile),
+        content: `${JSON.stringify(predictionRecord(model, segmenterOptions(options)), null, 2)}\n`,
+      };
+  if (record && jobs.some(({ mask }) => isDone(mask))) {
+    await checkSamePredictions(record.path, predictionRecord(model, segmenterOptions(options)));
+    // Of masks without a record nobody knows who made them, and of the others there is one.
+    record = undefined;
+  }
   const abandonFolder = await prepareOutputFolder(
     imageEnding(options.output) ? dirname(options.output) : options.output,
   );
@@ -235,7 +260,7 @@ async function predict(options: Options, terminal: Terminal): Promise<void> {
       name: files.name,
       inputs: files.paths,
       outputs: [mask],
-      isDone: async () => !options.overwrite && existsSync(mask) && statSync(mask).size > 0,
+      isDone: async () => isDone(mask),
       async run() {
         const start = performance.now();
         const scan = await attempt(files.name, readScan(files, options.series));
@@ -245,7 +270,8 @@ async function predict(options: Options, terminal: Terminal): Promise<void> {
         const result = await attempt(files.name, segmentScan(files.name, scan, segmenter, options, terminal));
         if (!result) return;
         // What cannot be written here, could not be for the next scan either.
-        report(await writeCase(files, mask, scan, result, reading));
+        report(await writeCase(files, mask, scan, result, record, reading));
+        record = undefined;
       },
     }),
   );
