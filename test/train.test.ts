@@ -141,6 +141,25 @@ describe('a run', () => {
     expect(JSON.parse(out).cases.map(({ name }: { name: string }) => name)).toEqual([held]);
     expect(json(join(scratch, 'split/split.json'))).toEqual({ train: trained, val: [held] });
 
+    // The same file says what to predict and what to score.
+    const own = join(scratch, 'split/split.json');
+    const masks = join(scratch, 'held');
+    const words = ['predict', '-m', join(scratch, 'split/bundle'), '-o', masks, '--threads', '1'];
+    const predicted = await shell(...words, '-d', dataset, '--split', own);
+    expect(predicted.code, predicted.err).toBe(0);
+    expect(namesIn('held')).toEqual([`${held}.nii.gz`, 'predictions.json']);
+    const scored = await shell('evaluate', '-r', join(dataset, 'labelsTr'), '-p', masks, '--split', own, '--json');
+    expect(JSON.parse(scored.out).cases[0].labels[0].scores.dice).toBe(JSON.parse(out).cases[0].dice.ball);
+    for (const [more, message] of [
+      [[], 'Name scans with --input, or a data set with --dataset'],
+      [['-d', dataset, '-i', dataset], 'one of them'],
+      [['-i', dataset, '-f', '0'], '--fold and --split are of a data set'],
+      [['-d', dataset, '-f', '7'], 'There is no fold 7'],
+    ] as const) {
+      const { code: exit, err: said } = await shell(...words, ...more);
+      expect([exit, said]).toEqual([2, expect.stringContaining(message)]);
+    }
+
     expect(await refused('split', '--epochs', '2')).toContain('holds a run with other cases to train on');
     expect(await refused('split', '--split', split, '-f', '1', '--epochs', '2')).toContain('There is no fold 1');
     writeFileSync(split, JSON.stringify({ train: trained, test: [held, 'ball_9'] }));

@@ -4,6 +4,7 @@
  */
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { Fold } from '../dataset/index.ts';
 import type { DeviceName } from '../engine/engine.ts';
 import { InputError, ResourceError } from '../errors.ts';
 import {
@@ -23,15 +24,18 @@ import { encodeLabels, encodeVolume, type WrittenEnding, writtenEnding } from '.
 import { imageEnding, labelVolumes } from '../volume/index.ts';
 import { prepareOutputFolder, writeTogether } from '../wholeFiles.node.ts';
 import { checkMemory, showBytes } from './machine.node.ts';
-import { parseCount, parseDevice, parseFormat, parseOverlap, parsePatch } from './options.ts';
+import { parseCount, parseDevice, parseFold, parseFormat, parseOverlap, parsePatch } from './options.ts';
 import { checkSamePredictions, predictionRecord, predictionsFile } from './predictionRecord.node.ts';
 import { progressBar } from './progress.ts';
-import { findScans, readScan, type Scan, type ScanFiles } from './scans.node.ts';
+import { findScans, heldBackScans, readScan, type Scan, type ScanFiles } from './scans.node.ts';
 import { example, printJson, type Register, type Terminal } from './terminal.ts';
 
 interface Options {
   readonly model: readonly string[];
-  readonly input: string[];
+  readonly input?: string[];
+  readonly dataset?: string;
+  readonly fold?: Fold;
+  readonly split?: string;
   readonly output: string;
   readonly series?: string;
   readonly mirror?: boolean;
@@ -169,10 +173,13 @@ export const registerPredict: Register = (program, terminal) => {
       '-m, --model <folder...>',
       'model bundle; several, or the folder of a cross-validation: their averaged probabilities decide',
     )
-    .requiredOption(
+    .option(
       '-i, --input <path...>',
       'a scan (NIfTI, NRRD, MetaImage, DICOM folder), one for each of its channels, or a folder of scans',
     )
+    .option('-d, --dataset <folder>', 'in place of scans: the cases of a data set that a fold holds back')
+    .option('-f, --fold <number>', 'which fold of the data set (default: 0)', parseFold)
+    .option('--split <file>', 'folds to take in place of the data set’s, such as RUN/split.json')
     .requiredOption('-o, --output <path>', 'folder for the masks, or a file for one scan (.nii.gz, .nii, .nrrd, .mha)')
     .option('--series <number>', 'which DICOM series of a folder: its number in `unetrpp info FOLDER`, or its UID')
     .option('--format <ending>', 'of masks in a folder: nii.gz, nii, nrrd or mha (default: nii.gz)', parseFormat)
@@ -197,9 +204,21 @@ export const registerPredict: Register = (program, terminal) => {
     'unetrpp predict -m models/hippocampus -i examples/hippocampus_099.nii.gz -o masks',
     'unetrpp predict -m models/hippocampus -i dicom-folder --series 2 -o mask.nrrd',
     'unetrpp predict -m run/fold_0/bundle -m run/fold_1/bundle -i scans -o masks',
+    'unetrpp predict -m run/bundle -d Dataset004_Hippocampus -f 0 -o masks',
     'unetrpp predict -m brats -i flair.nii.gz t1.nii.gz t1gd.nii.gz t2.nii.gz -o tumor.nii.gz --mirror',
   );
 };
+
+async function scansOf({ input, dataset, fold, split }: Options, channels: number): Promise<ScanFiles[]> {
+  if ((input === undefined) === (dataset === undefined)) {
+    throw new InputError('Name scans with --input, or a data set with --dataset whose fold is held back; one of them.');
+  }
+  if (dataset !== undefined) return heldBackScans(dataset, fold ?? 0, split);
+  if (fold !== undefined || split !== undefined) {
+    throw new InputError('--fold and --split are of a data set; name it with --dataset in place of --input.');
+  }
+  return findScans(input!, channels);
+}
 
 async function predict(options: Options, terminal: Terminal): Promise<void> {
   // Loaded when it is needed: the runtime's library is large, and help should come at once.
@@ -207,7 +226,7 @@ async function predict(options: Options, terminal: Terminal): Promise<void> {
   let model: Model | Ensemble | undefined = await openModels(options.model);
   const { name: modelName } = model;
   const { length: members, 0: first } = membersOf(model).map(({ settings }) => settings);
-  const scans = findScans(options.input, first.inputChannels);
+  const scans = await scansOf(options, first.inputChannels);
   const jobs = scans.map((files) => ({ files, mask: maskPath(options, files, scans.length) }));
   const isDone = (mask: string) => !options.overwrite && existsSync(mask) && statSync(mask).size > 0;
   let record = imageEnding(options.output)

@@ -1,9 +1,11 @@
 /**
  * Which files are which scans: one file, one for each channel, a folder in nnU-Net's naming (`CASE_0000.nii.gz`,
- * `CASE_0001.nii.gz`: channels of one case), or a folder with a DICOM series.
+ * `CASE_0001.nii.gz`: channels of one case), a folder with a DICOM series, or the cases that a fold holds back.
  */
 import { readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
+import { openDataset } from '../dataset/folder.node.ts';
+import { type Fold, splitOf } from '../dataset/index.ts';
 import { InputError } from '../errors.ts';
 import { imageStem, readVolumeFile } from '../volume/files.node.ts';
 import { imageEnding, type NiftiHeader, stackChannels, type Volume } from '../volume/index.ts';
@@ -45,6 +47,18 @@ export function findScans(inputs: readonly string[], channels: number): ScanFile
   }
   const name = isFolder[0] ? basename(resolve(first)) : imageStem(first);
   return [{ name: name.replace(/_0000$/, ''), paths: inputs }];
+}
+
+/**
+ * The cases of a data set that a split holds back: what a model that was trained on the others is judged by.
+ * @param split file of folds, in place of those of the data set
+ * @throws InputError as `openDataset`, or for a fold that is none
+ */
+export async function heldBackScans(folder: string, fold: Fold, split?: string): Promise<ScanFiles[]> {
+  const { cases, splits, patients } = await openDataset(folder, split);
+  const names = cases.map(({ name }) => name);
+  const wanted = new Set(splitOf(names, splits, fold, patients).validation);
+  return cases.filter(({ name }) => wanted.has(name)).map(({ name, images }) => ({ name, paths: images }));
 }
 
 /** Names of the images in a folder. Files of voxels go with their headers, DICOM slices with their folder. */
