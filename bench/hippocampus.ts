@@ -8,7 +8,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { chartsImage } from '../src/charts/curves.ts';
 import { openDataset } from '../src/dataset/folder.node.ts';
 import { splitOf } from '../src/dataset/split.ts';
 import { nodeEngine } from '../src/engine/node.ts';
@@ -18,8 +17,6 @@ import { createSegmenter, type Model } from '../src/predict/index.ts';
 import { openModel } from '../src/predict/model.node.ts';
 import { parameterCount } from '../src/program/index.ts';
 import { readCase } from '../src/train/cases.node.ts';
-import { epochCurve, labelsOf } from '../src/train/progressPage.ts';
-import type { EpochRecord, RunRecord } from '../src/train/run.ts';
 import { encodePng, type Volume } from '../src/volume/index.ts';
 import { sharedJson, sharedPath } from '../test/shared.ts';
 import { comparisonPicture } from './results/pictures.ts';
@@ -33,6 +30,7 @@ import {
   trainingBlock,
   withBlock,
 } from './results/tables.ts';
+import { curves, epochsOf } from './results/training.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const shipped = join(root, 'models/hippocampus');
@@ -173,7 +171,7 @@ function write(results: Results, picture: (name: string) => Uint8Array): void {
   for (const [path, blocks] of pages) {
     const page = join(root, path);
     const text = Object.entries(blocks).reduce(
-      (so, [name, block]) => withBlock(so, name, block),
+      (so, [name, block]) => withBlock(so, name, 'hippocampus', block),
       readFileSync(page, 'utf8'),
     );
     writeFileSync(page, text);
@@ -183,24 +181,4 @@ function write(results: Results, picture: (name: string) => Uint8Array): void {
 
 function pictureFile(which: string): string {
   return `hippocampus-${which}.png`;
-}
-
-function epochsOf(log: string): EpochRecord[] {
-  const records = log
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as RunRecord);
-  return records.filter((record) => record.kind === 'epoch');
-}
-
-/** Loss, and Dice of the cases that the run looked at after each epoch. */
-function curves(epochs: readonly EpochRecord[]): string {
-  const labels = labelsOf(epochs);
-  return chartsImage([
-    { title: 'Loss, training', curves: [epochCurve(epochs, 'loss', ({ loss }) => loss)] },
-    {
-      title: 'Dice, validation',
-      curves: labels.map((label) => epochCurve(epochs, label, ({ dice: scores }) => scores?.[label])),
-    },
-  ]);
 }

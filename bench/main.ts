@@ -11,6 +11,7 @@ const benchmarks: Record<string, () => Promise<unknown>> = {
   scan: () => import('./scan.ts'),
   surfaces: () => import('./surfaces.ts'),
   hippocampus: () => import('./hippocampus.ts'),
+  evaluation: () => import('./evaluation.ts'),
   report: () => import('./report.ts'),
 };
 

@@ -4,10 +4,8 @@
  * Masks, scores and the page itself are in out/report.
  */
 import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
-import { basename, join, relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { openDataset } from '../src/dataset/folder.node.ts';
-import { splitOf } from '../src/dataset/split.ts';
 import { hasBrowser, launchBrowser } from '../test/chromium.ts';
 import { sharedPath } from '../test/shared.ts';
 import { shell } from '../test/shell.ts';
@@ -16,26 +14,20 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /** As a person would type it: the report shows the paths that it was given. */
 const path = (...parts: string[]) => relative(process.cwd(), join(root, ...parts));
 const [dataset = relative(process.cwd(), sharedPath('data', 'Dataset004_Hippocampus'))] = process.argv.slice(2);
-const fold = 0;
+const fold = '0';
 const model = path('models/hippocampus');
-const [scans, masks, run, scores] = ['scans', 'masks', 'run', 'scores'].map((name) => path('out/report', name));
+const [masks, run, scores] = ['masks', 'run', 'scores'].map((name) => path('out/report', name));
 
 if (existsSync(dataset)) await main();
 else console.log(`There is no data set ${dataset}; give its folder: npm run bench -- report DATASET`);
 
 async function main(): Promise<void> {
-  const { cases, splits, patients } = await openDataset(dataset);
-  const names = cases.map(({ name }) => name);
-  const { validation } = splitOf(names, splits, fold, patients);
-  // Masks of another model would be taken for those of this one.
+  // Masks of another model would be refused.
   rmSync(masks, { recursive: true, force: true });
-  for (const folder of [scans, masks, run]) mkdirSync(folder, { recursive: true });
-  for (const { name, images } of cases.filter((each) => validation.includes(each.name))) {
-    copyFileSync(images[0], join(scans, `${name}${basename(images[0]).replace(/^.*?\./, '.')}`));
-  }
+  for (const folder of [masks, run]) mkdirSync(folder, { recursive: true });
   copyFileSync(path('docs/results/hippocampus-log.jsonl'), join(run, 'log.jsonl'));
-  await command('predict', '-m', model, '-i', scans, '-o', masks, '--save-probabilities');
-  const compared = ['-r', join(dataset, 'labelsTr'), '-p', masks, '--fold', String(fold)];
+  await command('predict', '-m', model, '-d', dataset, '-f', fold, '-o', masks, '--save-probabilities');
+  const compared = ['-r', join(dataset, 'labelsTr'), '-p', masks, '--fold', fold];
   console.log(await command('evaluate', ...compared, '--model', model, '--run', run, '-o', scores));
   if (!hasBrowser) return;
   const picture = path('docs/results/report.png');

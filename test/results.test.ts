@@ -74,13 +74,13 @@ describe('a page', () => {
   const page = 'a\n<!-- x: written by npm run bench -- hippocampus -->\nold\n<!-- end of x -->\nb\n';
 
   test('gets a block anew, again and again, and keeps the rest', () => {
-    const once = withBlock(page, 'x', 'new');
+    const once = withBlock(page, 'x', 'hippocampus', 'new');
     expect(once).toBe(page.replace('\nold\n', '\n\nnew\n\n'));
-    expect(withBlock(once, 'x', 'new')).toBe(once);
+    expect(withBlock(once, 'x', 'hippocampus', 'new')).toBe(once);
   });
 
   test('without the block is refused', () => {
-    expect(() => withBlock(page, 'y', 'new')).toThrow('no block "y"');
+    expect(() => withBlock(page, 'y', 'hippocampus', 'new')).toThrow('no block "y"');
   });
 });
 

@@ -41,7 +41,7 @@ const signed = (value: number) => `${value < 0 ? '-' : '+'}${three(Math.abs(valu
 const between = ([low, high]: readonly [number, number], show = three) => `${show(low)} to ${show(high)}`;
 const showP = (p: number) => (p < 0.001 ? p.toExponential(0) : p.toFixed(3));
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
@@ -120,11 +120,11 @@ function caseTable({ labels, plain, mirrored }: Results): string {
 
 /** All scores. */
 export function scoresBlock(results: Results): string {
-  return `### Without mirroring
+  return `#### Without mirroring
 
 ${inferenceBlock(results, results.plain)}
 
-### Mirrored (\`--mirror\`: ${results.mirrored.mirrorAxes.map((axis) => 'zyx'[axis]).join(', ')} and none)
+#### Mirrored (\`--mirror\`: ${results.mirrored.mirrorAxes.map((axis) => 'zyx'[axis]).join(', ')} and none)
 
 ${inferenceBlock(results, results.mirrored)}
 
@@ -142,7 +142,7 @@ export function picturesBlock({ labels, landmarks }: Results, files: Readonly<Re
       const each = landmarks[which];
       const scores = labels.map((label) => `${label} ${three(each.dice[label])}`).join(', ');
       const title = `The ${which} case, ${each.name}: mean ${three(meanDice(each, labels))}; ${scores}`;
-      return `### ${title}\n\n![${title}. Rows: reference, prediction, differences; columns: axial, coronal, sagittal](${files[which]})`;
+      return `#### ${title}\n\n![${title}. Rows: reference, prediction, differences; columns: axial, coronal, sagittal](${files[which]})`;
     })
     .join('\n\n');
 }
@@ -176,9 +176,12 @@ export function cardBlock({ labels, other: otherName, plain, mirrored }: Results
   return table(['Dice, mean (SD)', ...labels, 'mean of both', 'worst case'], rows);
 }
 
-/** @throws Error when the page has no such block */
-export function withBlock(page: string, name: string, block: string): string {
-  const [begin, end] = [`<!-- ${name}: written by npm run bench -- hippocampus -->`, `<!-- end of ${name} -->`];
+/**
+ * @param command of `npm run bench` that writes the block
+ * @throws Error when the page has no such block
+ */
+export function withBlock(page: string, name: string, command: string, block: string): string {
+  const [begin, end] = [`<!-- ${name}: written by npm run bench -- ${command} -->`, `<!-- end of ${name} -->`];
   const [start, stop] = [page.indexOf(begin), page.indexOf(end)];
   if (start < 0 || stop < start) throw new Error(`the page has no block "${name}", from ${begin} to ${end}`);
   return `${page.slice(0, start + begin.length)}\n\n${block}\n\n${page.slice(stop)}`;

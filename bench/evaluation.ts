@@ -1,0 +1,115 @@
+/**
+ * Scores of a training on real scans, into the documentation: `npm run bench -- evaluation NAME SCORES [RUN]` takes what
+ * `unetrpp evaluate -o SCORES` or a cross-validation wrote (evaluation.json) and the folder of the run, and writes
+ * docs/results/NAME.json, the curves of the run, and the block NAME in docs/results.md. No picture of a scan is among it.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  caseMean,
+  distancesSaid,
+  type Evaluation,
+  emptySaid,
+  type HeartEvaluation,
+  heartMeasureNames,
+  heartMeasures,
+  intervalsSaid,
+  type MetricName,
+  type MetricSummary,
+  metrics,
+} from '../src/evaluate/index.ts';
+import { table, trainingBlock, withBlock } from './results/tables.ts';
+import { curves, epochsOf } from './results/training.ts';
+
+type Written = Evaluation & { readonly hearts?: HeartEvaluation };
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const [name, scores, run] = process.argv.slice(2);
+
+if (name === undefined || scores === undefined) console.log('npm run bench -- evaluation NAME SCORES [RUN]');
+else main(name, scores, run);
+
+function main(block: string, folder: string, runFolder: string | undefined): void {
+  const evaluation = JSON.parse(readFileSync(join(folder, 'evaluation.json'), 'utf8')) as Written;
+  const save = (path: string, content: string) => {
+    writeFileSync(join(root, path), content);
+    console.log(path);
+  };
+  // Where files lay on one machine says nothing on another.
+  const cases = evaluation.cases.map(({ referenceFile: _, predictionFile: __, ...each }) => each);
+  save(`docs/results/${block}.json`, `${JSON.stringify({ ...evaluation, cases })}\n`);
+  const parts = [scoresTable(evaluation), conditions(evaluation)];
+  if (evaluation.hearts) parts.push(heartsTable(evaluation.hearts));
+  parts.push(caseList(evaluation));
+  const log = runFolder === undefined ? undefined : join(runFolder, 'log.jsonl');
+  if (log !== undefined && existsSync(log)) {
+    const epochs = epochsOf(readFileSync(log, 'utf8'));
+    const picture = `${block}-training.svg`;
+    save(`docs/results/${picture}`, curves(epochs));
+    parts.unshift(
+      trainingBlock(epochs),
+      `![Loss of the training, and Dice of the cases that it looked at, epoch by epoch](results/${picture})`,
+    );
+  }
+  const page = join(root, 'docs/results.md');
+  writeFileSync(page, withBlock(readFileSync(page, 'utf8'), block, 'evaluation', parts.join('\n\n')));
+  console.log('docs/results.md');
+}
+
+function shown(value: number | null, metric: MetricName): string {
+  if (value === null) return '-';
+  return value.toFixed(metrics[metric].unit === 'share' ? 3 : 2);
+}
+
+function scoresTable({ labels, summary, metrics: measured, unit }: Evaluation): string {
+  const names = (['dice', 'hd95', 'assd', 'nsd'] as const).filter((metric) => measured.includes(metric));
+  const cell = ({ mean, low, high }: MetricSummary, metric: MetricName) =>
+    low === null ? shown(mean, metric) : `${shown(mean, metric)} (${shown(low, metric)} to ${shown(high, metric)})`;
+  const head = names.map((metric) => {
+    const { title, unit: of } = metrics[metric];
+    return of === 'distance' ? `${title}, ${unit}` : title;
+  });
+  const rows = summary.labels.map((label) => [
+    label.name,
+    ...names.map((metric) => cell(label.metrics[metric]!, metric)),
+  ]);
+  if (labels.length > 1) {
+    rows.push([
+      '**mean of labels**',
+      ...names.map((metric) => cell(summary.foreground[metric]!, metric).replace(/^[\d.]+/, '**$&**')),
+    ]);
+  }
+  return table(['Mean (95 % interval)', ...head], rows);
+}
+
+const conditions = (evaluation: Evaluation) =>
+  `${evaluation.cases.length} cases${distancesSaid(evaluation)}. Means over cases, ${intervalsSaid(evaluation)}. ${emptySaid(evaluation)}`;
+
+function heartsTable({ hearts, agreement }: HeartEvaluation): string {
+  const one = (value: number | null, digits = 1) => (value === null ? '-' : value.toFixed(digits));
+  const signed = (value: number | null) => `${value !== null && value > 0 ? '+' : ''}${one(value)}`;
+  const rows = heartMeasureNames.map((measure) => {
+    const { title, unit } = heartMeasures[measure];
+    const { meanReference, meanPredicted, bias, low, high, meanAbsolute, correlation } = agreement[measure];
+    return [
+      `${title}, ${unit}`,
+      ...[one(meanReference), one(meanPredicted)],
+      `${signed(bias)} (${signed(low)} to ${signed(high)})`,
+      ...[one(meanAbsolute), one(correlation, 3)],
+    ];
+  });
+  const head = ['', 'reference', 'predicted', 'error', 'mean absolute error', 'correlation'];
+  const said = `Function of the ${hearts.length} hearts; error: predicted - reference, with its 95 % limits of agreement (bias -+ 1.96 SD).`;
+  return `${said}\n\n${table(head, rows)}`;
+}
+
+function caseList(evaluation: Evaluation): string {
+  const names = evaluation.labels.map((label) => label.name);
+  const rows = evaluation.cases.map((each) => [
+    each.name,
+    ...each.labels.map(({ scores: of }) => shown(of.dice ?? null, 'dice')),
+    shown(caseMean(each, 'dice'), 'dice'),
+  ]);
+  return `<details><summary>Dice, case by case</summary>\n\n${table(['case', ...names, 'mean'], rows)}\n\n</details>`;
+}
