@@ -11,6 +11,7 @@ import {
   distancesSaid,
   type Evaluation,
   emptySaid,
+  evaluateCases,
   type HeartEvaluation,
   heartMeasureNames,
   heartMeasures,
@@ -19,6 +20,7 @@ import {
   type MetricSummary,
   metrics,
 } from '../src/evaluate/index.ts';
+import type { CrossValidationRecord } from '../src/train/crossValidation.node.ts';
 import { table, trainingBlock, withBlock } from './results/tables.ts';
 import { curves, epochsOf } from './results/training.ts';
 
@@ -40,6 +42,11 @@ function main(block: string, folder: string, runFolder: string | undefined): voi
   const cases = evaluation.cases.map(({ referenceFile: _, predictionFile: __, ...each }) => each);
   save(`docs/results/${block}.json`, `${JSON.stringify({ ...evaluation, cases })}\n`);
   const parts = [scoresTable(evaluation), conditions(evaluation)];
+  const record = join(folder, 'cross-validation.json');
+  if (existsSync(record)) {
+    const { folds } = JSON.parse(readFileSync(record, 'utf8')) as Pick<CrossValidationRecord, 'folds'>;
+    parts.push(foldsTable(evaluation, folds));
+  }
   if (evaluation.hearts) parts.push(heartsTable(evaluation.hearts));
   parts.push(caseList(evaluation));
   const log = runFolder === undefined ? undefined : join(runFolder, 'log.jsonl');
@@ -62,29 +69,44 @@ function shown(value: number | null, metric: MetricName): string {
   return value.toFixed(metrics[metric].unit === 'share' ? 3 : 2);
 }
 
+function withInterval({ mean, low, high }: MetricSummary, metric: MetricName): string {
+  if (low === null) return shown(mean, metric);
+  return `${shown(mean, metric)} (${shown(low, metric)} to ${shown(high, metric)})`;
+}
+
 function scoresTable({ labels, summary, metrics: measured, unit }: Evaluation): string {
   const names = (['dice', 'hd95', 'assd', 'nsd'] as const).filter((metric) => measured.includes(metric));
-  const cell = ({ mean, low, high }: MetricSummary, metric: MetricName) =>
-    low === null ? shown(mean, metric) : `${shown(mean, metric)} (${shown(low, metric)} to ${shown(high, metric)})`;
   const head = names.map((metric) => {
     const { title, unit: of } = metrics[metric];
     return of === 'distance' ? `${title}, ${unit}` : title;
   });
   const rows = summary.labels.map((label) => [
     label.name,
-    ...names.map((metric) => cell(label.metrics[metric]!, metric)),
+    ...names.map((metric) => withInterval(label.metrics[metric]!, metric)),
   ]);
   if (labels.length > 1) {
     rows.push([
       '**mean of labels**',
-      ...names.map((metric) => cell(summary.foreground[metric]!, metric).replace(/^[\d.]+/, '**$&**')),
+      ...names.map((metric) => withInterval(summary.foreground[metric]!, metric).replace(/^[\d.]+/, '**$&**')),
     ]);
   }
   return table(['Mean (95 % interval)', ...head], rows);
 }
 
-const conditions = (evaluation: Evaluation) =>
-  `${evaluation.cases.length} cases${distancesSaid(evaluation)}. Means over cases, ${intervalsSaid(evaluation)}. ${emptySaid(evaluation)}`;
+function conditions(evaluation: Evaluation): string {
+  const begin = `${evaluation.cases.length} cases${distancesSaid(evaluation)}.`;
+  return `${begin} Means over cases, ${intervalsSaid(evaluation)}. ${emptySaid(evaluation)}`;
+}
+
+function foldsTable(evaluation: Evaluation, folds: CrossValidationRecord['folds']): string {
+  const rows = folds.map(({ fold, cases: names }) => {
+    const own = evaluation.cases.filter((each) => names.includes(each.name));
+    const { labels, foreground } = evaluateCases(own, evaluation).summary;
+    const all = [...labels.map((label) => label.metrics.dice!), foreground.dice!];
+    return [String(fold), String(own.length), ...all.map((summary) => withInterval(summary, 'dice'))];
+  });
+  return table(['fold, Dice', 'cases', ...evaluation.labels.map((label) => label.name), 'mean of labels'], rows);
+}
 
 function heartsTable({ hearts, agreement }: HeartEvaluation): string {
   const one = (value: number | null, digits = 1) => (value === null ? '-' : value.toFixed(digits));
