@@ -101,7 +101,7 @@ describe('one scan in five formats', () => {
     expect(masks[0].data).toBeInstanceOf(Uint8Array);
     for (const mask of masks) expect(mask).toEqual(masks[0]);
     await shell('predict', '-m', fresh('bundle'), '-i', scan, '-o', fresh('many'), '--format', 'nrrd');
-    expect(readdirSync(fresh('many'))).toEqual(['source.nrrd']);
+    expect(readdirSync(fresh('many'))).toEqual(['predictions.json', 'source.nrrd']);
     const odd = await shell('predict', '-m', fresh('bundle'), '-i', scan, '-o', fresh('many'), '--format', 'jpg');
     expect(odd).toMatchObject({ code: 2, err: expect.stringContaining('It must be one of nii.gz, nrrd, nii, mha') });
   });
@@ -114,8 +114,9 @@ describe('one scan in five formats', () => {
     const { code, err } = await shell('predict', '-m', fresh('bundle'), '-i', fresh('mixed'), '-o', fresh('mixed-out'));
     expect(code, err).toBe(0);
     const names = readdirSync(fresh('mixed-out')).sort();
-    expect(names).toEqual(['detached.nii.gz', 'pair.nii.gz', 'scan.nii.gz']);
-    const [first, ...others] = await Promise.all(names.map((name) => readVolumeFile(join(fresh('mixed-out'), name))));
+    const masks = ['detached.nii.gz', 'pair.nii.gz', 'scan.nii.gz'];
+    expect(names).toEqual([...masks, 'predictions.json'].sort());
+    const [first, ...others] = await Promise.all(masks.map((name) => readVolumeFile(join(fresh('mixed-out'), name))));
     for (const other of others) expect(other.volume.data).toEqual(first.volume.data);
   });
 });
@@ -167,7 +168,7 @@ describe('a DICOM folder', () => {
     drawSeries(fresh('ct'), '1.2.3', 4);
     const { code, err } = await shell('predict', '-m', fresh('bundle'), '-i', `${fresh('ct')}/`, '-o', fresh('ct-out'));
     expect(code, err).toBe(0);
-    expect(readdirSync(fresh('ct-out'))).toEqual(['ct.nii.gz']);
+    expect(readdirSync(fresh('ct-out'))).toEqual(['ct.nii.gz', 'predictions.json']);
   });
 
   it('with two series is refused with their numbers, and read with --series', async () => {

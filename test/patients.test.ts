@@ -249,7 +249,8 @@ describe.each(Object.entries(planted))('%s', (_, image) => {
       .map((each) => join(folder, each))
       .filter((each) => each.startsWith(`${out}-`) && statSync(each).isDirectory())
       .flatMap((each) => readdirSync(each).map((file) => join(each, file)));
-    expect(written).toHaveLength(7);
+    // Four masks, each beside predictions.json, one with probabilities; mask and picture of the demo.
+    expect(written).toHaveLength(11);
     for (const file of written) expectNoTrace(textOf(file), file);
   });
 
