@@ -18,7 +18,10 @@ export function axis(values: readonly number[], most: number, least: number): Ax
     if (value > high) high = value;
   }
   if (low > high) [low, high] = [0, 1];
-  if (low === high) [low, high] = low === 0 ? [0, 1] : [low - Math.abs(low) / 2, high + Math.abs(high) / 2];
+  // One value: half of it on both sides; a share among all shares.
+  if (low === high) {
+    [low, high] = low >= 0 && low <= 1 ? [0, 1] : [low - Math.abs(low) / 2, high + Math.abs(high) / 2];
+  }
   const power = 10 ** Math.floor(Math.log10((high - low) / most));
   const step = Math.max(least, power * ([1, 2, 5].find((factor) => (factor * power * most) / (high - low) >= 1) ?? 10));
   if (least > 0) {
