@@ -248,7 +248,10 @@ async function casePairs(
     }
     const missing = wanted.filter((name) => !found.has(name));
     if (missing.length > 0) {
-      const restrict = options.fold === undefined ? ', or name the fold that they are of (--fold)' : '';
+      const restrict =
+        options.fold === undefined && options.split === undefined
+          ? ', or name the fold or the split that they are of (--fold, --split)'
+          : '';
       throw new InputError(
         `${path} has no prediction for ${missing.length} of ${wanted.length} cases (${some(missing)}); predict them${restrict}.`,
       );
