@@ -13,11 +13,11 @@ import {
   emptySaid,
   evaluateCases,
   type HeartEvaluation,
-  heartMeasureNames,
-  heartMeasures,
+  heartRows,
   intervalsSaid,
   type MetricName,
   type MetricSummary,
+  mainMetrics,
   metrics,
 } from '../src/evaluate/index.ts';
 import type { CrossValidationRecord } from '../src/train/crossValidation.node.ts';
@@ -74,8 +74,9 @@ function withInterval({ mean, low, high }: MetricSummary, metric: MetricName): s
   return `${shown(mean, metric)} (${shown(low, metric)} to ${shown(high, metric)})`;
 }
 
-function scoresTable({ labels, summary, metrics: measured, unit }: Evaluation): string {
-  const names = (['dice', 'hd95', 'assd', 'nsd'] as const).filter((metric) => measured.includes(metric));
+function scoresTable(evaluation: Evaluation): string {
+  const { labels, summary, unit } = evaluation;
+  const names = mainMetrics(evaluation);
   const head = names.map((metric) => {
     const { title, unit: of } = metrics[metric];
     return of === 'distance' ? `${title}, ${unit}` : title;
@@ -108,21 +109,19 @@ function foldsTable(evaluation: Evaluation, folds: CrossValidationRecord['folds'
   return table(['fold, Dice', 'cases', ...evaluation.labels.map((label) => label.name), 'mean of labels'], rows);
 }
 
-function heartsTable({ hearts, agreement }: HeartEvaluation): string {
-  const one = (value: number | null, digits = 1) => (value === null ? '-' : value.toFixed(digits));
-  const signed = (value: number | null) => `${value !== null && value > 0 ? '+' : ''}${one(value)}`;
-  const rows = heartMeasureNames.map((measure) => {
-    const { title, unit } = heartMeasures[measure];
-    const { meanReference, meanPredicted, bias, low, high, meanAbsolute, correlation } = agreement[measure];
-    return [
+function heartsTable(evaluated: HeartEvaluation): string {
+  const rows = heartRows(evaluated).map(
+    ({ title, unit, reference, predicted, bias, limits, meanAbsolute, correlation }) => [
       `${title}, ${unit}`,
-      ...[one(meanReference), one(meanPredicted)],
-      `${signed(bias)} (${signed(low)} to ${signed(high)})`,
-      ...[one(meanAbsolute), one(correlation, 3)],
-    ];
-  });
+      reference,
+      predicted,
+      limits ? `${bias} (${limits.join(' to ')})` : bias,
+      meanAbsolute,
+      correlation,
+    ],
+  );
   const head = ['', 'reference', 'predicted', 'error', 'mean absolute error', 'correlation'];
-  const said = `Function of the ${hearts.length} hearts; error: predicted - reference, with its 95 % limits of agreement (bias -+ 1.96 SD).`;
+  const said = `Function of the ${evaluated.hearts.length} hearts; error: predicted - reference, with its 95 % limits of agreement (bias -+ 1.96 SD).`;
   return `${said}\n\n${table(head, rows)}`;
 }
 

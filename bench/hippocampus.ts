@@ -8,8 +8,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openDataset } from '../src/dataset/folder.node.ts';
-import { splitOf } from '../src/dataset/split.ts';
+import { foldOf, openDataset } from '../src/dataset/folder.node.ts';
 import { nodeEngine } from '../src/engine/node.ts';
 import { dice, overlaps } from '../src/evaluate/index.ts';
 import { unetrpp } from '../src/nets/index.ts';
@@ -95,11 +94,8 @@ async function main(): Promise<void> {
 
 async function validationScans() {
   const dataset = await openDataset(dataFolder);
-  const names = dataset.cases.map(({ name }) => name);
-  const { validation } = splitOf(names, dataset.splits, fold);
   const scans: { name: string; image: Volume; reference: Volume }[] = [];
-  for (const files of dataset.cases) {
-    if (!validation.includes(files.name)) continue;
+  for (const files of foldOf(dataset, fold).validation) {
     const { image, labels } = await readCase(files, dataset.description);
     scans.push({ name: files.name, image, reference: labels });
   }

@@ -15,11 +15,11 @@ import {
   evaluateHearts,
   type HeartEvaluation,
   type HeartLabels,
-  heartMeasureNames,
-  heartMeasures,
+  heartRows,
   intervalsSaid,
   type MetricName,
   type MetricSummary,
+  mainMetrics,
   metrics,
   scoresCsv,
   summaryJson,
@@ -139,15 +139,9 @@ function withInterval({ mean, low, high }: MetricSummary, name: MetricName): str
   return `${shown(mean, name)} [${shown(low, name)}, ${shown(high, name)}]`;
 }
 
-/** Metrics that a line has room for. */
-const tableMetrics: readonly MetricName[] = ['dice', 'hd95', 'assd', 'nsd'];
-
 function evaluationText(evaluation: Evaluation): string {
   const { cases, labels, summary, unit } = evaluation;
-  const names =
-    evaluation.metrics.length <= 4
-      ? evaluation.metrics
-      : tableMetrics.filter((each) => evaluation.metrics.includes(each));
+  const names = mainMetrics(evaluation);
   const titles = names.map((name) => {
     const { title, unit: of } = metrics[name];
     return of === 'share' ? title : `${title} (${of === 'mL' ? 'mL' : unit})`;
@@ -185,27 +179,20 @@ function evaluationText(evaluation: Evaluation): string {
   return `${lines.join('\n')}\n`;
 }
 
-function heartsText({ hearts, agreement }: HeartEvaluation): string {
-  const digits = (value: number | null, count = 1) => (value === null ? '-' : value.toFixed(count));
-  const signed = (value: number | null) => (value !== null && value > 0 ? `+${digits(value)}` : digits(value));
-  const rows = heartMeasureNames.map((name) => {
-    const { title, unit } = heartMeasures[name];
-    const of = agreement[name];
-    return [
+function heartsText(evaluated: HeartEvaluation): string {
+  const rows = heartRows(evaluated).map(
+    ({ title, unit, reference, predicted, bias, limits, meanAbsolute, correlation, hearts }) => [
       `${title} (${unit})`,
-      digits(of.meanReference),
-      digits(of.meanPredicted),
-      of.low === null ? signed(of.bias) : `${signed(of.bias)} [${signed(of.low)}, ${signed(of.high)}]`,
-      digits(of.meanAbsolute),
-      digits(of.correlation, 3),
-      String(of.hearts),
-    ];
-  });
+      reference,
+      predicted,
+      limits ? `${bias} [${limits.join(', ')}]` : bias,
+      meanAbsolute,
+      correlation,
+      String(hearts),
+    ],
+  );
   const head = ['', 'reference', 'predicted', 'error', 'mean |error|', 'correlation', 'hearts'];
-  const lines = [
-    `${counted(hearts.length, 'heart')}, means; error: predicted - reference, in brackets its 95 % limits of agreement (bias -+ 1.96 SD)`,
-    '',
-    textTable([head, ...rows]).trimEnd(),
-  ];
-  return `${lines.join('\n')}\n`;
+  return `${counted(evaluated.hearts.length, 'heart')}, means; error: predicted - reference, in brackets its 95 % limits of agreement (bias -+ 1.96 SD)
+
+${textTable([head, ...rows])}`;
 }

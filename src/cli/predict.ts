@@ -229,14 +229,12 @@ async function predict(options: Options, terminal: Terminal): Promise<void> {
   const scans = await scansOf(options, first.inputChannels);
   const jobs = scans.map((files) => ({ files, mask: maskPath(options, files, scans.length) }));
   const isDone = (mask: string) => !options.overwrite && existsSync(mask) && statSync(mask).size > 0;
-  let record = imageEnding(options.output)
+  const made = predictionRecord(model, segmenterOptions(options));
+  let record: TextFile | undefined = imageEnding(options.output)
     ? undefined
-    : {
-        path: join(options.output, predictionsFile),
-        content: `${JSON.stringify(predictionRecord(model, segmenterOptions(options)), null, 2)}\n`,
-      };
+    : { path: join(options.output, predictionsFile), content: `${JSON.stringify(made, null, 2)}\n` };
   if (record && jobs.some(({ mask }) => isDone(mask))) {
-    await checkSamePredictions(record.path, predictionRecord(model, segmenterOptions(options)));
+    await checkSamePredictions(record.path, made);
     // Of masks without a record nobody knows who made them, and of the others there is one.
     record = undefined;
   }

@@ -4,8 +4,8 @@
  */
 import { readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { openDataset } from '../dataset/folder.node.ts';
-import { type Fold, splitOf } from '../dataset/index.ts';
+import { foldOf, openDataset } from '../dataset/folder.node.ts';
+import type { Fold } from '../dataset/index.ts';
 import { InputError } from '../errors.ts';
 import { imageStem, readVolumeFile } from '../volume/files.node.ts';
 import { imageEnding, type NiftiHeader, stackChannels, type Volume } from '../volume/index.ts';
@@ -55,10 +55,8 @@ export function findScans(inputs: readonly string[], channels: number): ScanFile
  * @throws InputError as `openDataset`, or for a fold that is none
  */
 export async function heldBackScans(folder: string, fold: Fold, split?: string): Promise<ScanFiles[]> {
-  const { cases, splits, patients } = await openDataset(folder, split);
-  const names = cases.map(({ name }) => name);
-  const wanted = new Set(splitOf(names, splits, fold, patients).validation);
-  return cases.filter(({ name }) => wanted.has(name)).map(({ name, images }) => ({ name, paths: images }));
+  const { validation } = foldOf(await openDataset(folder, split), fold);
+  return validation.map(({ name, images }) => ({ name, paths: images }));
 }
 
 /** Names of the images in a folder. Files of voxels go with their headers, DICOM slices with their folder. */

@@ -14,7 +14,7 @@ import { readJson } from '../volume/files.node.ts';
 import { type DatasetDescription, parseDataset } from './description.ts';
 import { type Fault, sentenceOf } from './fault.ts';
 import { type Patients, patientsByName, readPatients } from './patients.ts';
-import { readSplits, type Split } from './split.ts';
+import { type Fold, readSplits, type Split, splitOf } from './split.ts';
 
 /** Where the files of a case lie. */
 export interface CaseFiles {
@@ -82,6 +82,23 @@ export async function surveyDataset(
     dataset: { folder, description, cases, splits: split?.splits, patients },
     faults: [...faults, ...(listed?.faults ?? []), ...(split?.faults ?? [])],
   };
+}
+
+/**
+ * The split of a fold, and its cases in the data set's order.
+ * @throws InputError for a fold that is none
+ */
+export function foldOf(
+  { cases, splits, patients }: Dataset,
+  fold: Fold,
+): { readonly split: Split; readonly training: CaseFiles[]; readonly validation: CaseFiles[] } {
+  const names = cases.map(({ name }) => name);
+  const split = splitOf(names, splits, fold, patients);
+  const filesOf = (side: readonly string[]) => {
+    const wanted = new Set(side);
+    return cases.filter(({ name }) => wanted.has(name));
+  };
+  return { split, training: filesOf(split.train), validation: filesOf(split.validation) };
 }
 
 interface FoundCases {

@@ -51,6 +51,12 @@ export const metrics = {
 export type MetricName = keyof typeof metrics;
 export const metricNames = Object.keys(metrics) as readonly MetricName[];
 
+/** Metrics that a line of a table has room for: all where they are few, else those that most articles have. */
+export function mainMetrics({ metrics: names }: { readonly metrics: readonly MetricName[] }): readonly MetricName[] {
+  if (names.length <= 4) return names;
+  return (['dice', 'hd95', 'assd', 'nsd'] as const).filter((each) => names.includes(each));
+}
+
 /**
  * What a label scores where a mask is empty.
  *
@@ -263,12 +269,9 @@ export function evaluateCases(
       metrics: byMetric((name) => {
         const scores = scoresOf(index, name);
         const values = defined(scores);
-        // Only cases that have a value are drawn, so that each draw has as many.
-        const known = [...scores.keys()].filter((each) => scores[each] !== null);
-        const groups = patients
-          ?.map((of) => of.flatMap((each) => (scores[each] === null ? [] : known.indexOf(each))))
-          .filter((of) => of.length > 0);
-        const meanOf = (drawn: Int32Array) => meanAt(drawn, values);
+        // Only cases that have a value are drawn.
+        const groups = patients?.map((of) => of.filter((each) => scores[each] !== null)).filter((of) => of.length > 0);
+        const meanOf = (drawn: Int32Array) => meanAt(drawn, groups ? scores : values);
         const interval = () =>
           (groups ?? values).length < 2
             ? undefined

@@ -143,3 +143,38 @@ function correlation(first: readonly number[], second: readonly number[]): numbe
   const together = sum((i) => (first[i] - a) * (second[i] - b));
   return together / Math.sqrt(sum((i) => (first[i] - a) ** 2) * sum((i) => (second[i] - b) ** 2));
 }
+
+/** A line of a table of hearts: numbers with one digit, errors with their sign; `-` for what has no value. */
+export interface HeartRow {
+  readonly title: string;
+  readonly unit: string;
+  readonly reference: string;
+  readonly predicted: string;
+  readonly bias: string;
+  /** Limits of agreement; undefined of fewer than two hearts. */
+  readonly limits: readonly [low: string, high: string] | undefined;
+  readonly meanAbsolute: string;
+  readonly correlation: string;
+  readonly hearts: number;
+}
+
+export function heartRows({ agreement }: HeartEvaluation): HeartRow[] {
+  const signed = (value: number | null) => `${value !== null && value > 0 ? '+' : ''}${heartNumber(value)}`;
+  return heartMeasureNames.map((name) => {
+    const { title, unit } = heartMeasures[name];
+    const { meanReference, meanPredicted, bias, low, high, meanAbsolute, correlation: r, hearts } = agreement[name];
+    return {
+      title,
+      unit,
+      reference: heartNumber(meanReference),
+      predicted: heartNumber(meanPredicted),
+      bias: signed(bias),
+      limits: low === null ? undefined : [signed(low), signed(high)],
+      meanAbsolute: heartNumber(meanAbsolute),
+      correlation: r === null ? '-' : r.toFixed(3),
+      hearts,
+    };
+  });
+}
+
+export const heartNumber = (value: number | null): string => (value === null ? '-' : value.toFixed(1));

@@ -52,6 +52,7 @@ export {
   type LabelSummary,
   type MetricName,
   type MetricSummary,
+  mainMetrics,
   metricNames,
   metrics,
   type Scores,
@@ -66,8 +67,10 @@ export {
   evaluateHearts,
   type HeartEvaluation,
   type HeartMeasure,
+  type HeartRow,
   heartMeasureNames,
   heartMeasures,
+  heartRows,
 } from './hearts.ts';
 export {
   type BothEmpty,

@@ -18,10 +18,11 @@ import {
   type LabelScores,
   type MetricName,
   type MetricSummary,
+  mainMetrics,
   metrics,
   worstFirst,
 } from './evaluation.ts';
-import { type HeartEvaluation, heartMeasureNames, heartMeasures } from './hearts.ts';
+import { type HeartEvaluation, heartMeasureNames, heartMeasures, heartNumber, heartRows } from './hearts.ts';
 import { reportStyle } from './reportStyle.ts';
 import { mean, median } from './statistics.ts';
 
@@ -159,12 +160,9 @@ function leadSentence(evaluation: Evaluation): string {
   return `${begin} The mean ${metrics[metric].title} is ${shown(center, metric)}${unit}${interval}.${spread}`;
 }
 
-/** Metrics that a line has room for. */
-const mainMetrics: readonly MetricName[] = ['dice', 'hd95', 'assd', 'nsd'];
-
-function chosenMetrics({ metrics: names }: Evaluation): { main: readonly MetricName[]; more: readonly MetricName[] } {
-  const main = names.length <= 4 ? names : mainMetrics.filter((each) => names.includes(each));
-  return { main, more: names.filter((each) => !main.includes(each)) };
+function chosenMetrics(evaluation: Evaluation): { main: readonly MetricName[]; more: readonly MetricName[] } {
+  const main = mainMetrics(evaluation);
+  return { main, more: evaluation.metrics.filter((each) => !main.includes(each)) };
 }
 
 function keyFigures(evaluation: Evaluation): string {
@@ -262,25 +260,24 @@ ${tableOf(head, [...others, ours], 'totals')}
 ${differences.length === 0 ? '' : `<p>What differs from the published protocol:</p>\n<ul class="plain">${differences.map((each) => `<li>${escaped(each)}</li>`).join('')}</ul>`}`;
 }
 
-function heartsSection({ hearts, agreement }: HeartEvaluation): string {
-  const one = (value: number | null, digits = 1) => (value === null ? '–' : value.toFixed(digits).replace('-', '−'));
-  const signed = (value: number | null) => `${value !== null && value > 0 ? '+' : ''}${one(value)}`;
-  const rows = heartMeasureNames.map((name) => {
-    const { title, unit } = heartMeasures[name];
-    const { meanReference, meanPredicted, bias, low, high, meanAbsolute, correlation } = agreement[name];
-    const limits = low === null ? '' : `<small>${signed(low)} to ${signed(high)}</small>`;
-    return [
+function heartsSection(evaluated: HeartEvaluation): string {
+  const { hearts, agreement } = evaluated;
+  const typeset = (text: string) => (text === '-' ? '–' : text.replace('-', '−'));
+  const rows = heartRows(evaluated).map(
+    ({ title, unit, reference, predicted, bias, limits, meanAbsolute, correlation }) => [
       `${title}, ${unit}`,
-      one(meanReference),
-      one(meanPredicted),
-      `${signed(bias)}${limits}`,
-      one(meanAbsolute),
-      one(correlation, 3),
-    ];
-  });
+      typeset(reference),
+      typeset(predicted),
+      `${typeset(bias)}${limits ? `<small>${limits.map(typeset).join(' to ')}</small>` : ''}`,
+      typeset(meanAbsolute),
+      typeset(correlation),
+    ],
+  );
   const single = hearts.map(({ patient, reference, predicted }) => [
     escaped(patient),
-    ...heartMeasureNames.flatMap((name) => `${one(reference[name])} → ${one(predicted[name])}`),
+    ...heartMeasureNames.map((name) =>
+      [reference[name], predicted[name]].map((value) => typeset(heartNumber(value))).join(' → '),
+    ),
   ]);
   const missing = heartMeasureNames.filter((name) => agreement[name].hearts < hearts.length);
   const note = missing

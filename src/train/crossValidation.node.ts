@@ -14,9 +14,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { type CaseFiles, type Dataset, datasetHash, openDataset } from '../dataset/folder.node.ts';
+import { type CaseFiles, type Dataset, datasetHash, foldOf, openDataset } from '../dataset/folder.node.ts';
 import { parsePlan } from '../dataset/index.ts';
-import { splitOf } from '../dataset/split.ts';
 import type { Engine } from '../engine/engine.ts';
 import { InputError } from '../errors.ts';
 import { scoresCsv, summaryJson } from '../evaluate/index.ts';
@@ -135,17 +134,12 @@ export async function crossValidation(
   const dataset = await openDataset(request.dataset, request.split);
   const sha256 = await datasetHash(dataset);
   const count = dataset.splits?.length ?? foldCount;
-  const names = dataset.cases.map(({ name }) => name);
-  const inFold = (fold: number) => {
-    const split = splitOf(names, dataset.splits, fold, dataset.patients);
-    const of = (wanted: readonly string[]) => dataset.cases.filter(({ name }) => wanted.includes(name));
-    return { training: of(split.train), validation: of(split.validation) };
-  };
-  const folds = [...Array(count).keys()].map((fold) => ({ fold, ...inFold(fold) }));
-  const heldBack = new Set(folds.flatMap(({ validation }) => validation.map(({ name }) => name)));
-  if (heldBack.size < names.length) {
+  const folds = [...Array(count).keys()].map((fold) => ({ fold, ...foldOf(dataset, fold) }));
+  const heldBack = new Set(folds.flatMap(({ validation }) => namesOf(validation)));
+  const { length: all } = dataset.cases;
+  if (heldBack.size < all) {
     listeners.onNotice?.(
-      `${names.length - heldBack.size} of ${names.length} cases are in no fold's validation, so nothing is said about them.`,
+      `${all - heldBack.size} of ${all} cases are in no fold's validation, so nothing is said about them.`,
     );
   }
   const identity = { dataset: sha256, parts, patch };

@@ -5,8 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { plannedRegions, writtenLabels } from '../dataset/description.ts';
-import { type CaseFiles, type Dataset, datasetHash, openDataset } from '../dataset/folder.node.ts';
-import { type Split, splitOf } from '../dataset/split.ts';
+import { type CaseFiles, type Dataset, datasetHash, foldOf, openDataset } from '../dataset/folder.node.ts';
+import type { Split } from '../dataset/split.ts';
 import type { DeviceName, Engine } from '../engine/engine.ts';
 import { InputError, ResourceError } from '../errors.ts';
 import { unetrpp } from '../nets/index.ts';
@@ -184,20 +184,10 @@ const mostNotices = 6;
 /** All of a request that can be known without reading every scan for training. @throws InputError */
 async function openRequest(request: RunRequest, listeners: RunListeners, engine?: Engine) {
   const dataset = await openDataset(request.dataset, request.split);
-  const split = splitOf(
-    dataset.cases.map(({ name }) => name),
-    dataset.splits,
-    request.fold,
-    dataset.patients,
-  );
-  const filesOf = (names: readonly string[]) => {
-    const wanted = new Set(names);
-    return dataset.cases.filter(({ name }) => wanted.has(name));
-  };
-  const [trainingFiles, validationFiles] = [filesOf(split.train), filesOf(split.validation)];
+  const { split, training: trainingFiles, validation: validationFiles } = foldOf(dataset, request.fold);
   const bundle = request.from === undefined ? undefined : await openModel(request.from);
-  if (readConfig(request.run)) checkSameSplit(request.run, split);
   const settings = await settingsOf(request, dataset, bundle, listeners, engine);
+  checkSameSplit(request.run, split);
   checkAgainst(settings, dataset);
   return { dataset, split, trainingFiles, validationFiles, bundle, settings };
 }

@@ -295,10 +295,8 @@ export async function train(settings: TrainSettings, pieces: RunPieces, options:
     // An epoch that was begun is brought to its end.
     const inEpoch = position.step > position.epoch * batchesPerEpoch;
     const wanted = Math.max(fits, position.epoch + (inEpoch ? 1 : 0));
-    const mayRise = epochs !== null && 2 * position.epoch <= epochs;
-    const stays =
-      epochs !== null &&
-      (wanted === epochs || (!guessed && epochs <= fitting(timeLimit) && !(wanted > epochs && mayRise)));
+    const rises = epochs !== null && wanted > epochs && 2 * position.epoch <= epochs;
+    const stays = epochs !== null && (wanted === epochs || (!guessed && !rises && epochs <= fitting(timeLimit)));
     guessed = epochs === null;
     if (stays) return;
     current = { ...current, epochs: wanted };

@@ -114,10 +114,8 @@ const splitText = ({ train, validation }: Split) =>
  */
 export async function openRunFolder(run: string, settings: TrainSettings, split: Split): Promise<RunFolder> {
   const begun = readConfig(run);
-  if (begun) {
-    checkSameRun(run, begun, settings);
-    checkSameSplit(run, split);
-  }
+  if (begun) checkSameRun(run, begun, settings);
+  checkSameSplit(run, split);
   await prepareOutputFolder(run);
   const { checkpoint, notices } = await lastCheckpoint(run, settings);
   if (checkpoint && settings.epochs !== null && settings.epochs < checkpoint.position.epoch) {
@@ -130,8 +128,9 @@ export async function openRunFolder(run: string, settings: TrainSettings, split:
   const log = checkpoint && existsSync(logPath(run)) ? readFileSync(logPath(run), 'utf8') : '';
   const records = keptRecords(log, position);
   let current = settings;
-  await writeWhole(splitPath(run), splitText(split));
   await writeConfig(run, current);
+  // After config.json: where it is, a run was begun.
+  await writeWhole(splitPath(run), splitText(split));
   await writeWhole(logPath(run), records.map(asLine).join(''));
   const shown = [...records];
   const writePage = (running: boolean) =>
